@@ -1,0 +1,147 @@
+"""Features: windowed counters, user state, trending lists, co-visitation neighbours.
+
+Every counter is an integer, so sums do not depend on the order in which events came. A window is not stored as a number: the value
+carries one-minute panes, and the reader takes the sliding window at its own "now".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar, Literal
+
+import msgspec
+
+from schemas.base import Message
+
+PANE_MS = 60_000
+PANES = 30
+
+
+class Counter(IntEnum):
+    """The counters of every entity, and their place in a row."""
+
+    IMPRESSIONS = 0
+    CLICKS = 1
+    LIKES = 2
+    SHARES = 3
+    COMMENTS = 4
+    SAVES = 5
+    FOLLOWS = 6
+    SKIPS = 7
+    FINISHES = 8
+    LONG_VIEWS = 9
+    NEGATIVES = 10
+    WATCHES = 11
+    WATCH_MS = 12
+    COMPLETION_PERMILLE = 13
+
+
+N_COUNTERS = len(Counter)
+
+
+class Pane(msgspec.Struct, frozen=True, array_like=True):
+    """The counters of one minute; `minute` is epoch milliseconds // 60,000, `counts` has N_COUNTERS entries."""
+
+    minute: int
+    counts: list[int]
+
+
+class Decayed(msgspec.Struct, frozen=True, array_like=True):
+    """Exponentially decayed sums as of `at_ms`: value(now) = value · 2^(-(now - at_ms) / half_life)."""
+
+    at_ms: int
+    values: list[float]
+
+
+class EntityCounters(Message, frozen=True, kw_only=True):
+    """One video's, creator's or tag's counters on `features.items` (compacted; key: `video:ID` | `creator:ID` | `tag:NAME`).
+
+    `totals` has N_COUNTERS entries; `panes` holds the non-empty ones of the last PANES minutes, oldest first; `decayed` the decayed sums
+    of operators.windows.decay, flat; `late` counts events older than every pane when they came (they are in `totals`).
+    """
+
+    TYPE: ClassVar[str] = "penstock.features.entity"
+
+    kind: Literal["video", "creator", "tag"]
+    id: str
+    version: int
+    updated_ms: int
+    totals: list[int]
+    panes: list[Pane] = []
+    decayed: Decayed | None = None
+    late: int = 0
+
+
+class TagInterest(msgspec.Struct, frozen=True, array_like=True):
+    """A person's interest in a tag: decayed weight as of `at_ms`, totals and panes of user×tag counters."""
+
+    weight: float
+    at_ms: int
+    totals: list[int]
+    panes: list[Pane] = []
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True):
+    """A video that a person took to, how strongly (weight > 0), and when (0: before the stream, no event time)."""
+
+    video_id: str
+    weight: float
+    at_ms: int
+
+
+class UserState(Message, frozen=True, kw_only=True, array_like=True):
+    """All that a feed request reads of a person: the value of the Redis key `user:state:{user_id}`, msgpack.
+
+    `version` grows with every write (the sequence of the person's accepted events), so that an older write never replaces a newer one.
+    Lists are bounded by the operator that writes them, newest last.
+    """
+
+    TYPE: ClassVar[str] = "penstock.features.user"
+
+    user_id: str
+    version: int
+    updated_ms: int
+    totals: list[int]
+    panes: list[Pane]
+    tags: dict[str, TagInterest]
+    positives: list[Taken]
+    recent: list[Taken]
+    hidden_videos: list[str]
+    hidden_creators: list[str]
+    followed_creators: list[str]
+    seen_count: int = 0
+    late: int = 0
+
+
+class ServedPage(Message, frozen=True, kw_only=True, array_like=True):
+    """One page that was answered: an element of the Redis list `user:served:{user_id}`, msgpack. Repeats fold by request_id."""
+
+    TYPE: ClassVar[str] = "penstock.feed.page"
+
+    request_id: str
+    at_ms: int
+    video_ids: list[str]
+    simhashes: list[int] = []
+
+
+class TrendingList(Message, frozen=True, kw_only=True):
+    """The most taken-to videos of a scope, best first (`features.trending`, compacted; key: `global` | `region:XX` | `category:NAME`)."""
+
+    TYPE: ClassVar[str] = "penstock.features.trending"
+
+    scope: str
+    as_of_ms: int
+    half_life_ms: int
+    video_ids: list[str]
+    scores: list[float]
+
+
+class Neighbours(Message, frozen=True, kw_only=True):
+    """The videos most often taken to together with this one, best first (`features.neighbours`, compacted; key: video_id)."""
+
+    TYPE: ClassVar[str] = "penstock.features.neighbours"
+
+    video_id: str
+    as_of_ms: int
+    video_ids: list[str]
+    weights: list[float]

@@ -1,0 +1,160 @@
+"""The feed: request, response, and the lineage record from which an answer can be reproduced."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from schemas.base import Message
+from schemas.telemetry import Context, EpochMs, Id
+
+MAX_LIMIT = 100
+
+
+class Level(StrEnum):
+    """How far an answer had to step down, best first."""
+
+    FULL = "full"
+    ONLINE_MODEL = "online_model"
+    CF_CACHE = "cf_cache"
+    USER_CACHE = "user_cache"
+    REGIONAL_TRENDING = "regional_trending"
+    GLOBAL_POPULAR = "global_popular"
+    EMPTY_CATALOGUE = "empty_catalogue"
+
+
+class FeedRequest(Message, frozen=True, kw_only=True):
+    """A request on `feed.requests` (key: user_id); only `user_id` is required.
+
+    `ts_ms` is the "now" of the answer (default: the broker's stamp of the request). A `shadow` request is answered but not shown to
+    anybody: nothing is marked as served.
+    """
+
+    TYPE: ClassVar[str] = "penstock.feed.request"
+
+    user_id: Id
+    request_id: Id | None = None
+    device_id: Id | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 20
+    ts_ms: EpochMs | None = None
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+    context: Context | None = None
+    shadow: bool = False
+
+
+class FeedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One video of an answer."""
+
+    video_id: str
+    title: str
+    video_url: str | None
+    thumbnail_url: str | None
+    prefetch_url: str | None
+    creator_id: str | None
+    score: float
+    source: str
+    recommendation_reason: str
+    tracking_token: str
+    ad_tracking_token: str | None = None
+
+
+class RequestError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request could not be taken."""
+
+    code: str
+    expected: str
+    got: str
+    path: str
+    do: str
+
+
+class FeedResponse(Message, frozen=True, kw_only=True):
+    """An answer on `feed.responses` (key: request_id). All but `latency_ms` is reproduced byte for byte by a replay."""
+
+    TYPE: ClassVar[str] = "penstock.feed.response"
+
+    request_id: str
+    user_id: str
+    now_ms: int
+    items: list[FeedItem]
+    degradation_level: Level
+    next_cursor: str | None = None
+    model_versions: dict[str, str] = {}
+    experiment_arms: dict[str, str] = {}
+    error: RequestError | None = None
+    latency_ms: dict[str, float] = {}
+
+
+class CandidateTable(msgspec.Struct, frozen=True, kw_only=True):
+    """Every candidate of an answer, column by column, n rows in retrieval order.
+
+    `video_ids`: the n ids joined by newlines. `sources`: uint16, bit i = source i of ServedRecord.sources. `dropped`: uint8, 0 = kept, i =
+    reason i - 1 of ServedRecord.reasons. `scores`: float32, NaN where never ranked.
+    """
+
+    video_ids: str
+    sources: bytes
+    dropped: bytes
+    scores: bytes
+
+
+class ServedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the answer: its place, its place in the ranker's order, propensity of being at this place."""
+
+    video_id: str
+    rank: int
+    source: str
+    score: float
+    propensity: float
+    explored: bool = False
+
+
+class ReadState(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read of the person from Redis, as it stood there: state (msgpack UserState), seen bitmaps by generation, served pages.
+
+    `available` is False where Redis did not answer.
+    """
+
+    available: bool = True
+    state: bytes | None = None
+    seen: dict[str, bytes] = {}
+    pages: list[bytes] = []
+
+
+class ServedRecord(Message, frozen=True, kw_only=True):
+    """Lineage of one answer on `feed.served` (key: user_id): all that the answer depended on, and what became of each candidate.
+
+    `offsets` is, per side topic (`topic/partition`), the next offset not yet applied when the answer was made. `features` is
+    float32 of shape (n_features, n_items), in the order of `items`.
+    """
+
+    TYPE: ClassVar[str] = "penstock.feed.served"
+
+    request_id: str
+    attempt: int = 1
+    user_id: str
+    worker: str
+    sequence: int
+    now_ms: int
+    request: bytes
+    read: ReadState
+    offsets: dict[str, int]
+    segment_id: str | None
+    model_versions: dict[str, str]
+    experiment_arms: dict[str, str] = {}
+    seed: int
+    level: Level
+    shadow: bool = False
+    skipped: list[str] = []
+    sources: list[str]
+    reasons: list[str]
+    candidates: CandidateTable
+    ranked: list[str]
+    items: list[ServedItem]
+    feature_set: str
+    features: bytes
+    response_sha256: str
+    latency_ms: dict[str, float] = {}

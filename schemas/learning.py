@@ -1,0 +1,75 @@
+"""Learning: labelled examples, online weights, the objective, live metrics."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from schemas.base import Message
+
+
+class LabelledExample(Message, frozen=True, kw_only=True):
+    """A served item and what came of it (`learning.examples`; key: user_id; repeats after a crash fold by example_id).
+
+    `features` is float32 of shape (n_features,), as served. `labels` maps a head (click, long_view, like, finish, share, negative, taken)
+    to 0 or 1. `joined_by` is `token` for an exact join, `video` where an upstream outcome carried no token.
+    """
+
+    TYPE: ClassVar[str] = "penstock.learning.example"
+
+    example_id: str
+    request_id: str
+    user_id: str
+    video_id: str
+    position: int
+    served_ms: int
+    outcome_ms: int
+    labels: dict[str, int]
+    watch_ms: int = 0
+    propensity: float
+    model_versions: dict[str, str]
+    feature_set: str
+    features: bytes
+    joined_by: str = "token"
+    surface: str | None = None
+
+
+class OnlineWeights(Message, frozen=True, kw_only=True):
+    """Weights of the online ranker (`models.online`, compacted; key: model).
+
+    `heads` maps a head to float32 of shape (n_features + 1,), the bias last.
+    """
+
+    TYPE: ClassVar[str] = "penstock.models.online"
+
+    model: str
+    version: int
+    feature_set: str
+    updated_ms: int
+    examples: int
+    heads: dict[str, bytes]
+
+
+class Objective(Message, frozen=True, kw_only=True):
+    """What the ranker maximises (`control.objective`, compacted; key: "feed"): score = Σ weight of head · logit of head."""
+
+    TYPE: ClassVar[str] = "penstock.control.objective"
+
+    version: str
+    heads: dict[str, float]
+    exploration_rate: float = 0.05
+
+
+class LearningMetrics(Message, frozen=True, kw_only=True):
+    """Progressive validation of one head: each example predicted before it was learned (`learning.metrics`; key: `model/head`)."""
+
+    TYPE: ClassVar[str] = "penstock.learning.metrics"
+
+    model: str
+    head: str
+    as_of_ms: int
+    window: int
+    examples: int
+    positives: int
+    auc: float | None
+    log_loss: float
+    calibration: float
