@@ -1,0 +1,67 @@
+"""The one error tree of Penstock.
+
+::
+
+    PenstockError
+    ├── ConfigError       a setting, a file or a command line is wrong: whoever wrote it can mend it
+    ├── ContractError     bytes or a message do not keep their contract
+    ├── ServiceError      a broker, a store or a local process did not do its work
+    └── TransportError    a request or a record did not reach its peer, or not in time
+
+Every message has one form, ``expected X, got Y, at Z; do W``, and every part of it can be read back by name.
+"""
+
+from __future__ import annotations
+
+
+class PenstockError(Exception):
+    """Something that was expected did not happen.
+
+    Parameters
+    ----------
+    expected : str
+        What would have been right.
+    got : str
+        What was there instead.
+    where : str
+        The file, setting, topic or address that this is about.
+    do : str
+        The next step for the person who reads it; left out when empty.
+
+    Examples
+    --------
+    >>> print(ServiceError(expected="a broker", got="no answer", where="127.0.0.1:9092", do="run `penstock up`"))
+    expected a broker, got no answer, at 127.0.0.1:9092; run `penstock up`
+    """
+
+    def __init__(self, *, expected: str, got: str, where: str, do: str = "") -> None:
+        self.expected = expected
+        self.got = got
+        self.where = where
+        self.do = do
+        message = f"expected {expected}, got {got}, at {where}"
+        super().__init__(f"{message}; {do}" if do else message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the error travel between processes although its parts are keyword-only."""
+        return (_rebuild, (type(self), self.expected, self.got, self.where, self.do))
+
+
+class ConfigError(PenstockError):
+    """A setting, a file or a command line is wrong."""
+
+
+class ContractError(PenstockError):
+    """Bytes or a message do not keep their contract."""
+
+
+class ServiceError(PenstockError):
+    """A broker, a store or a local process did not do its work."""
+
+
+class TransportError(PenstockError):
+    """A request or a record did not reach its peer, or not in time."""
+
+
+def _rebuild(kind: type[PenstockError], expected: str, got: str, where: str, do: str) -> PenstockError:
+    return kind(expected=expected, got=got, where=where, do=do)
