@@ -1,0 +1,223 @@
+"""The shell of every process ("part"): settings, log, metrics, readiness, shutdown, recovery; runs a bytewax flow.
+
+A dataflow's program ends in ``def main() -> None: run_part("ingest", flow)``. A part with an engine of its own uses
+``with hosted("catalog") as part:`` instead.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from bytewax.dataflow import Dataflow
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+
+from dataflows.engine import run_to_end
+from dataflows.kafka.shutdown import Shutdown
+from dataflows.logs import Log, open_log
+from schemas.settings import Settings
+
+LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 2.0
+_GC_THRESHOLDS = (50_000, 20, 100)
+
+
+class Part:
+    """One process of the system and its surroundings; made by :func:`hosted` or :func:`run_part`.
+
+    Parameters
+    ----------
+    name : str
+        The name of the program. `settings.part`, where it is set, names the process instead (``feed-0``, ``feed-1``).
+    settings : Settings, optional
+        Default: from the environment.
+
+    Attributes
+    ----------
+    name : str
+        The name of the process: of its log, its port file, its recovery folder.
+    settings : Settings
+        What the process knows of its surroundings.
+    log : Log
+        Structured log; one JSON line a call, in ``<home>/logs/<name>.log``.
+    shutdown : Shutdown
+        Handed to every source, so that SIGTERM ends the flow with its last epoch closed.
+    registry : CollectorRegistry
+        The metrics of the process, served as ``/metrics`` on loopback.
+    """
+
+    def __init__(self, name: str, settings: Settings | None = None) -> None:
+        self.settings = Settings() if settings is None else settings
+        self.name = self.settings.part if "part" in self.settings.model_fields_set else name
+        self.shutdown = Shutdown()
+        self.registry = CollectorRegistry()
+        self.log: Log = open_log(self.name, _private(self.settings.home / "logs") / f"{self.name}.log")
+        self._topics: set[str] = set()
+        self._is_ready = False
+        self._ready = Gauge("penstock_ready", "1 when the part does its work.", registry=self.registry)
+        self._processed = Counter("penstock_processed", "Records worked on.", registry=self.registry)
+        self._last_progress = Gauge("penstock_last_progress_seconds", "Unix time of the last record worked on.", registry=self.registry)
+        self._lag = Gauge("penstock_lag", "Records that wait in front of the part.", registry=self.registry)
+        ProcessCollector(registry=self.registry)
+
+    @property
+    def recovery_folder(self) -> Path:
+        """Where snapshots of the part's state are kept."""
+        return self.settings.home / "recovery" / self.name
+
+    def topic(self, name: str) -> str:
+        """Return the topic's name in the cluster, and remember that the part needs it.
+
+        Parameters
+        ----------
+        name : str
+            As it stands in topics.yaml.
+        """
+        full = self.settings.topic_prefix + name
+        self._topics.add(full)
+        return full
+
+    def wait_for_topics(self) -> None:
+        """Block until the broker answers and has every topic that :meth:`topic` named, or until shutdown is requested."""
+        client = AdminClient({**self.settings.kafka(), "log_level": 0})
+        wait_s = _FIRST_WAIT_S
+        while self._topics and not self.shutdown.requested:
+            try:
+                missing = sorted(self._topics - client.list_topics(timeout=2.0).topics.keys())
+            except KafkaException as error:
+                self.log.warning("broker does not answer, waiting", bootstrap_servers=self.settings.bootstrap_servers, error=str(error))
+            else:
+                if not missing:
+                    return
+                self.log.warning("topics are missing, waiting", missing=missing, do="run `penstock topics apply`")
+            self._pause(wait_s)
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    def ready(self) -> None:
+        """Say that the part does its work from now on; start-up objects are taken out of garbage collection."""
+        if self._is_ready:
+            return
+        self._is_ready = True
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        self._ready.set(1)
+        self.log.info("ready")
+
+    def progress(self, n: int) -> None:
+        """Count `n` records worked on."""
+        self._processed.inc(n)
+        self._last_progress.set(time.time())
+
+    def lag(self, n: int) -> None:
+        """Say how many records wait in front of the part."""
+        self._lag.set(n)
+
+    def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
+        """Make a counter ``penstock_<name>_total`` of this part."""
+        return Counter(f"penstock_{name}", about, labels, registry=self.registry)
+
+    def gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
+        """Make a gauge ``penstock_<name>`` of this part."""
+        return Gauge(f"penstock_{name}", about, labels, registry=self.registry)
+
+    def histogram(self, name: str, about: str, labels: Sequence[str] = (), buckets: Sequence[float] = LATENCY_BUCKETS_S) -> Histogram:
+        """Make a histogram ``penstock_<name>`` of this part; the default buckets are seconds from 0.5 ms to 10 s."""
+        return Histogram(f"penstock_{name}", about, labels, registry=self.registry, buckets=buckets)
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.shutdown.requested and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+
+    def _serve(self) -> Callable[[], None]:
+        """Serve the metrics, write the port to ``<home>/run/<name>.port``, and return what ends that."""
+        server, thread = start_http_server(self.settings.metrics_port, "127.0.0.1", self.registry)
+        port_file = _private(self.settings.home / "run") / f"{self.name}.port"
+        part = port_file.with_suffix(".port.part")
+        part.write_text(f"{server.server_port}\n", encoding="ascii")
+        part.replace(port_file)
+
+        def end() -> None:
+            port_file.unlink(missing_ok=True)
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return end
+
+
+@contextmanager
+def hosted(name: str, settings: Settings | None = None) -> Iterator[Part]:
+    """Give the body a running part: log, metrics and signal handlers are up.
+
+    Raises
+    ------
+    SystemExit
+        With code 1 when the body raises; the exception is logged, traceback included, as one line.
+    """
+    os.umask(0o077)
+    part = Part(name, settings)
+    part.shutdown.on_signals()
+    end = part._serve()
+    part.log.info("started", pid=os.getpid(), bootstrap_servers=part.settings.bootstrap_servers)
+    try:
+        yield part
+    except Exception as error:
+        part.log.exception("ended by an error", error=f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from None
+    finally:
+        end()
+    part.log.info("ended")
+
+
+def run_part(
+    name: str,
+    flow: Callable[[Part], Dataflow],
+    *,
+    recovery: bool = True,
+    snapshot_interval: timedelta = timedelta(seconds=2),
+    ready_at_start: bool = True,
+) -> None:
+    """Run a dataflow as a part of the system until it ends or SIGTERM comes.
+
+    Parameters
+    ----------
+    name : str
+        The name of the part.
+    flow : Callable[[Part], Dataflow]
+        Builds the flow; it names its topics by `part.topic` and hands `part.shutdown` to its sources.
+    recovery : bool
+        Keep snapshots of the state on disk, so that it is exact after a crash.
+    snapshot_interval : timedelta
+        Length of an epoch: the state that is redone after a crash is at most this old.
+    ready_at_start : bool
+        Count as ready once all topics exist; False: the flow calls `part.ready()` itself, after it has loaded its tables.
+
+    Raises
+    ------
+    SystemExit
+        With code 1 when the flow raises.
+    """
+    with hosted(name) as part:
+        dataflow = flow(part)
+        part.wait_for_topics()
+        if part.shutdown.requested:
+            return
+        if ready_at_start:
+            part.ready()
+        run_to_end(dataflow, epoch=snapshot_interval, store=part.recovery_folder if recovery else None)
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
