@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from serving.local import Home, LocalKafka, LocalRedis
 
@@ -17,8 +19,13 @@ MakeTopic = Callable[..., str]
 
 def pytest_configure(config: pytest.Config) -> None:
     # A plain SIGTERM would end pytest without its finalizers and leave the broker behind.
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    session = os.getpid()
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() == session:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
     signal.signal(signal.SIGTERM, interrupt)
 

@@ -71,7 +71,7 @@ class Home:
     def create(self) -> Home:
         """Make the folder and its parts, owner-only, and return it."""
         for folder in (self.root, *(self.root / name for name in _FOLDERS)):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
         return self
 

@@ -76,7 +76,7 @@ def fetch_with_jgo(jar: Jar, scratch: Path) -> Path:
     ServiceError
         When jgo is not installed.
     """
-    artifact = _context(scratch).project(jar.group, jar.artifact).at_version(jar.version).artifact()
+    artifact = maven_context(scratch).project(jar.group, jar.artifact).at_version(jar.version).artifact()
     return Path(artifact.resolve())
 
 
@@ -93,6 +93,26 @@ def remote_repositories() -> dict[str, str]:
     return {**configured, "central": configured.get("central") or mirror or MAVEN_CENTRAL_URL}
 
 
+def maven_context(scratch: Path) -> MavenContext:
+    """Return jgo's view of the configured repositories, with `scratch` as the folder for downloads.
+
+    Raises
+    ------
+    ServiceError
+        When jgo is not installed.
+    """
+    try:
+        from jgo.maven import MavenContext, PythonResolver
+    except ImportError as error:
+        raise ServiceError(
+            expected="the package jgo, which fetches the broker",
+            got="it is not installed",
+            where=sys.executable,
+            do="run `pip install 'penstock[local]'`, or name a broker with --bootstrap-servers",
+        ) from error
+    return MavenContext(resolver=PythonResolver(), repo_cache=scratch, remote_repos=remote_repositories(), timeout=30)
+
+
 def _maven_mirror(settings: Path) -> str | None:
     """Return the URL of the first mirror that stands for Maven Central in a settings.xml, None without one."""
     try:
@@ -105,19 +125,6 @@ def _maven_mirror(settings: Path) -> str | None:
         if url and "!central" not in stands_for and {"central", "*", "external:*"} & set(stands_for):
             return url.rstrip("/")
     return None
-
-
-def _context(scratch: Path) -> MavenContext:
-    try:
-        from jgo.maven import MavenContext, PythonResolver
-    except ImportError as error:
-        raise ServiceError(
-            expected="the package jgo, which fetches the broker",
-            got="it is not installed",
-            where=sys.executable,
-            do="run `pip install 'penstock[local]'`, or name a broker with --bootstrap-servers",
-        ) from error
-    return MavenContext(resolver=PythonResolver(), repo_cache=scratch, remote_repos=remote_repositories(), timeout=30)
 
 
 def _fetch_all(jars: Sequence[Jar], folder: Path, fetch: Fetch) -> None:

@@ -115,7 +115,7 @@ class LocalKafka(LocalService):
 
     def command(self, ports: tuple[int, ...]) -> list[str | Path]:
         """Write server.properties, format the data folder once, and return the command that runs the broker."""
-        java = [find_java(), *_JVM_OPTIONS, f"-XX:ErrorFile={self.home.logs}/kafka-crash-%p.log"]
+        java: list[str | Path] = [find_java(), *_JVM_OPTIONS, f"-XX:ErrorFile={self.home.logs}/kafka-crash-%p.log"]
         java += ["-cp", os.pathsep.join(str(path) for path in ensure_jars())]
         if not self.cluster_id:
             self._format(java, ports)

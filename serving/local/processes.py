@@ -121,7 +121,7 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
 def find_by_argument(program: str, argument: str) -> ProcessMark | None:
     """Return the running `program` of this user that has exactly `argument` on its command line, if there is one."""
     for process in psutil.process_iter(["cmdline", "uids"]):
-        words, uids = process.info["cmdline"] or (), process.info["uids"]
+        words, uids = process.info["cmdline"] or [""], process.info["uids"]
         if argument in words[1:] and os.path.basename(words[0]) == program and uids and uids.real == os.getuid():
             mark = ProcessMark.of(process.pid)
             if mark is not None:

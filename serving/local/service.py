@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
@@ -25,6 +27,7 @@ from serving.local.processes import (
 )
 
 _LOCK_WAIT_S = 120.0
+_PORT_TRIES = 3
 _POLL_S = 0.05
 
 
@@ -116,15 +119,17 @@ class LocalService(ABC):
         self.home.create()
         with self._lock():
             mark = self._mark() or self._adopt()
+            if mark is not None and (fresh or not self.ports):
+                self._end(mark)
+                mark = None
             if fresh:
-                if mark is not None:
-                    self._end(mark)
                 wipe(self.folder)
                 self.folder.mkdir(mode=0o700)
-                mark = None
             if mark is None:
-                mark = self._launch()
-            self._wait_until_ready(mark)
+                self._start_new()
+            else:
+                self._wait_until_ready(mark)
+                self.trim_log()
         return self.address
 
     def stop(self) -> None:
@@ -136,6 +141,24 @@ class LocalService(ABC):
             if mark is not None:
                 self._end(mark)
             self._mark_file.unlink(missing_ok=True)
+
+    def trim_log(self, max_bytes: int = 32 * 1024 * 1024) -> None:
+        """Move the content of a log that has grown past `max_bytes` to `.1`, while the server goes on writing."""
+        if self.log.exists() and self.log.stat().st_size > max_bytes:
+            shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.1"))
+            os.truncate(self.log, 0)
+
+    def _start_new(self) -> None:
+        # Between choosing a port and listening on it another program may take it: then the start is tried again.
+        for left in reversed(range(_PORT_TRIES)):
+            mark = self._launch()
+            try:
+                self._wait_until_ready(mark)
+            except ServiceError:
+                if left == 0 or self.port or all(port_is_free(port) for port in self.ports):
+                    raise
+            else:
+                return
 
     def _launch(self) -> ProcessMark:
         ports = self._choose_ports()
