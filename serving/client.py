@@ -1,0 +1,353 @@
+"""The client of the request-reply topics: correlation, deadline, fixed reply partition, bounded in flight, hedging."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, cast
+
+import msgspec
+import stamina
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from opentelemetry import propagate
+
+from schemas import headers
+from schemas.codec import DecodeError, decode, encode
+from schemas.feed import FeedRequest, FeedResponse
+from schemas.partition import partition_for
+from serving.errors import ContractError, TransportError
+from serving.routing import PartitionRouter
+
+REQUESTS = "feed.requests"
+RESPONSES = "feed.responses"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ClientCounts:
+    """What a client has seen so far."""
+
+    sent: int = 0
+    answered: int = 0
+    hedged: int = 0
+    late: int = 0
+    unanswered: int = 0
+
+
+@dataclass(slots=True)
+class _Pending:
+    request: FeedRequest
+    future: Future[FeedResponse]
+    deadline: float
+    deadline_ms: int
+    partitions: list[int] = field(default_factory=list)
+
+
+class FeedClient:
+    """Asks for feeds by producing to `feed.requests` and reads the answers from its own partition of `feed.responses`.
+
+    A request that stays unanswered for `hedge_after` seconds is sent again, with the same id and the next attempt number, to the
+    partition that answered last: a dead worker costs one hedge, not a rebalance (Dean and Barroso, "The Tail at Scale", CACM 2013). The
+    first answer wins; later ones are counted and dropped.
+
+    Parameters
+    ----------
+    kafka : Mapping[str, str]
+        Connection properties of librdkafka (`Settings.kafka()`).
+    timeout : float
+        Seconds until an unanswered request fails; also its deadline header, so that workers drop it unworked after that.
+    hedge_after : float
+        Seconds until a request is sent a second time; about the p99. Every further multiple sends it again, up to `max_attempts`.
+    max_attempts : int
+        Attempts per request in all; 1 never hedges.
+    max_in_flight : int
+        Requests unanswered at once; `submit` waits for a place beyond that.
+    reply_partition : int or None
+        Partition of `feed.responses` that is this client's own; None draws it from the client's id.
+    topic_prefix : str
+        Prefix of every topic name, as in `Settings.topic_prefix`.
+
+    Examples
+    --------
+    >>> with FeedClient({"bootstrap.servers": "127.0.0.1:9092"}) as client:  # doctest: +SKIP
+    ...     [item.video_id for item in client.feed("42", limit=5).items]
+    """
+
+    def __init__(
+        self,
+        kafka: Mapping[str, str],
+        *,
+        timeout: float = 2.0,
+        hedge_after: float = 0.06,
+        max_attempts: int = 3,
+        max_in_flight: int = 256,
+        reply_partition: int | None = None,
+        topic_prefix: str = "",
+    ) -> None:
+        self.timeout = timeout
+        self.hedge_after = hedge_after
+        self.max_attempts = max_attempts
+        self.max_in_flight = max_in_flight
+        self.counts = ClientCounts()
+        self.client_id = uuid.uuid4().hex
+        self._requests = topic_prefix + REQUESTS
+        self._responses = topic_prefix + RESPONSES
+        self._producer = Producer(
+            dict(kafka) | {"linger.ms": 0, "acks": "1", "client.id": f"feed-client-{os.getpid()}", "queue.buffering.max.messages": 100_000},
+            logger=_log,
+        )
+        self._consumer = Consumer(
+            dict(kafka)
+            | {
+                "group.id": f"penstock.client.{self.client_id}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "latest",
+                "fetch.queue.backoff.ms": 2,
+                "fetch.wait.max.ms": 100,
+            },
+            logger=_log,
+        )
+        self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(max_in_flight)
+        self._pending: dict[str, _Pending] = {}
+        self._hedged: dict[str, _Pending] = {}
+        self._timers: list[tuple[float, int, str]] = []
+        self._timer_number = 0
+        self._closed = threading.Event()
+        self._router, self.reply_partition = self._take_partition(reply_partition)
+        self._thread = threading.Thread(target=self._run, name="feed-client", daemon=True)
+        self._thread.start()
+
+    def _take_partition(self, wanted: int | None) -> tuple[PartitionRouter, int]:
+        counts = {}
+        for topic in (self._requests, self._responses):
+            try:
+                metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
+            except KafkaException as error:
+                raise self._unreachable(error) from None
+            if metadata.error is not None:
+                raise TransportError(
+                    expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`"
+                )
+            counts[topic] = len(metadata.partitions)
+        replies = counts[self._responses]
+        partition = partition_for(self.client_id.encode(), replies) if wanted is None else wanted
+        if not 0 <= partition < replies:
+            raise ContractError(expected=f"a reply partition from 0 to {replies - 1}", got=str(partition), where="reply_partition")
+        try:
+            for attempt in stamina.retry_context(on=KafkaException, attempts=None, timeout=10):  # a topic just made has no leader yet
+                with attempt:
+                    _, end = self._consumer.get_watermark_offsets(TopicPartition(self._responses, partition), timeout=10)
+        except KafkaException as error:
+            raise self._unreachable(error) from None
+        self._consumer.assign([TopicPartition(self._responses, partition, end)])
+        return PartitionRouter(partitions=counts[self._requests], hedge_after=self.hedge_after), partition
+
+    @staticmethod
+    def _unreachable(error: KafkaException) -> TransportError:
+        detail = error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
+        return TransportError(expected="an answer of the broker", got=detail, where="bootstrap.servers", do="run `penstock status`")
+
+    def feed(self, user_id: str, *, limit: int = 20, timeout: float | None = None) -> FeedResponse:
+        """Ask for a feed and wait for it.
+
+        Raises
+        ------
+        ContractError
+            If the request does not fit its contract, or the system refused it.
+        TransportError
+            If no answer came in time.
+        """
+        return self.ask(FeedRequest(user_id=user_id, limit=limit), timeout=timeout)
+
+    def ask(self, request: FeedRequest, *, timeout: float | None = None) -> FeedResponse:
+        """Send a request and wait for its answer; raises as `feed` does."""
+        return self.submit(request, timeout=timeout).result()
+
+    async def ask_async(self, request: FeedRequest, *, timeout: float | None = None) -> FeedResponse:  # noqa: ASYNC109
+        """Send a request and await its answer; raises as `feed` does."""
+        loop = asyncio.get_running_loop()
+        future = await loop.run_in_executor(None, lambda: self.submit(request, timeout=timeout))
+        return await asyncio.wrap_future(future)
+
+    def submit(self, request: FeedRequest, *, timeout: float | None = None) -> Future[FeedResponse]:
+        """Send a request and return at once (unless `max_in_flight` are under way) with the future of its answer."""
+        if self._closed.is_set():
+            raise TransportError(expected="an open client", got="a closed one", where="FeedClient")
+        allowed = self.timeout if timeout is None else timeout
+        try:
+            checked = msgspec.convert(msgspec.to_builtins(request), FeedRequest)
+        except msgspec.ValidationError as error:
+            raise ContractError(expected="a feed request", got=str(error), where="FeedRequest", do="see docs/contracts.md") from None
+        if checked.request_id is None:
+            checked = msgspec.structs.replace(checked, request_id=uuid.uuid4().hex)
+        if not self._places.acquire(timeout=allowed):
+            raise TransportError(expected=f"at most {self.max_in_flight} requests in flight", got="no place in time", where="FeedClient")
+        now = time.monotonic()
+        pending = _Pending(checked, Future(), now + allowed, int((time.time() + allowed) * 1000))
+        request_id = str(checked.request_id)
+        with self._lock:
+            if request_id in self._pending:
+                self._places.release()
+                raise ContractError(expected="a new request_id", got=f"{request_id}, which is under way", where="FeedRequest.request_id")
+            self._pending[request_id] = pending
+            self.counts.sent += 1
+            self._send(request_id, pending, self._router.choose(checked.user_id, now), now)
+            self._set_timer(min(now + self.hedge_after, pending.deadline), request_id)
+        return pending.future
+
+    def _set_timer(self, at: float, request_id: str) -> None:
+        self._timer_number += 1
+        heapq.heappush(self._timers, (at, self._timer_number, request_id))
+
+    def _send(self, request_id: str, pending: _Pending, partition: int, now: float) -> None:
+        pending.partitions.append(partition)
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        fields = {
+            headers.CORRELATION_ID: request_id,
+            headers.REPLY_TOPIC: self._responses,
+            headers.REPLY_PARTITION: str(self.reply_partition),
+            headers.DEADLINE_MS: str(pending.deadline_ms),
+            headers.ATTEMPT: str(len(pending.partitions)),
+            headers.CE_ID: request_id,
+            headers.CE_TYPE: f"{FeedRequest.TYPE}.v{FeedRequest.VERSION}",
+        } | carrier
+        self._producer.produce(
+            self._requests,
+            key=pending.request.user_id.encode(),
+            value=encode(pending.request),
+            partition=partition,
+            headers=[(name, value.encode()) for name, value in fields.items()],
+        )
+        self._router.sent(partition, request_id, now)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._producer.poll(0)
+            message = self._consumer.poll(self._patience())
+            messages = [] if message is None else [message, *self._consumer.consume(256, 0)]
+            for each in messages:
+                self._on_message(each)
+            self._on_time(time.monotonic())
+
+    def _patience(self) -> float:
+        with self._lock:
+            if not self._timers:
+                return min(0.02, self.hedge_after)
+            return min(max(self._timers[0][0] - time.monotonic(), 0.0), 0.02)
+
+    def _on_message(self, message: Message) -> None:
+        failure = message.error()
+        if failure is not None:
+            if not failure.retriable():
+                _log.warning("reading %s failed: %s", self._responses, failure.str())
+            return
+        pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+        found = {name: value for name, value in pairs if value is not None}
+        request_id = found.get(headers.CORRELATION_ID, message.key() or b"").decode()
+        attempt = int(found.get(headers.ATTEMPT, b"1"))
+        now = time.monotonic()
+        with self._lock:
+            pending = self._pending.get(request_id)
+            if pending is None:
+                self._on_late(request_id, attempt, now)
+                return
+            self._router.answered(pending.partitions[min(attempt, len(pending.partitions)) - 1], request_id, now)
+            del self._pending[request_id]
+            if len(pending.partitions) > 1:
+                self._hedged[request_id] = pending
+        self._places.release()
+        self._settle(pending, message.value() or b"")
+
+    def _settle(self, pending: _Pending, value: bytes) -> None:
+        try:
+            response = decode(FeedResponse, value)
+        except DecodeError as error:
+            pending.future.set_exception(ContractError(expected="a feed response", got=str(error), where=self._responses))
+            return
+        self.counts.answered += 1
+        if response.error is None:
+            pending.future.set_result(response)
+        else:
+            refusal = response.error
+            pending.future.set_exception(
+                ContractError(expected=refusal.expected, got=refusal.got, where=f"{self._requests} {refusal.path}", do=refusal.do)
+            )
+
+    def _on_late(self, request_id: str, attempt: int, now: float) -> None:
+        settled = self._hedged.get(request_id)
+        if settled is None:
+            return
+        self.counts.late += 1
+        self._router.answered(settled.partitions[min(attempt, len(settled.partitions)) - 1], request_id, now)
+
+    def _on_time(self, now: float) -> None:
+        failed: list[_Pending] = []
+        with self._lock:
+            while self._timers and self._timers[0][0] <= now:
+                _, _, request_id = heapq.heappop(self._timers)
+                pending = self._pending.get(request_id)
+                owing = pending or self._hedged.get(request_id)
+                if owing is None:
+                    continue
+                if now >= owing.deadline:
+                    for partition in owing.partitions:
+                        self._router.forget(partition, request_id)
+                    self._hedged.pop(request_id, None)
+                    if pending is not None:
+                        del self._pending[request_id]
+                        self.counts.unanswered += 1
+                        failed.append(pending)
+                elif pending is None:
+                    self._set_timer(owing.deadline, request_id)
+                else:
+                    self._hedge(request_id, pending, now)
+        for pending in failed:
+            self._places.release()
+            pending.future.set_exception(
+                TransportError(
+                    expected="an answer in time",
+                    got=f"none after {len(pending.partitions)} attempts",
+                    where=f"request {pending.request.request_id} on {self._requests}",
+                    do="look at `penstock status`",
+                )
+            )
+
+    def _hedge(self, request_id: str, pending: _Pending, now: float) -> None:
+        next_at = pending.deadline
+        if len(pending.partitions) < self.max_attempts:
+            self._send(request_id, pending, self._router.alternative(pending.partitions[-1]), now)
+            self.counts.hedged += 1
+            if len(pending.partitions) < self.max_attempts:
+                next_at = min(now + self.hedge_after * 2 ** (len(pending.partitions) - 1), pending.deadline)
+        self._set_timer(next_at, request_id)
+
+    def close(self) -> None:
+        """Stop; requests still under way fail."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._thread.join(timeout=5)
+        self._producer.flush(1)
+        self._consumer.close()
+        with self._lock:
+            left, self._pending = list(self._pending.values()), {}
+        for pending in left:
+            pending.future.set_exception(TransportError(expected="an open client", got="a closed one", where="FeedClient"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
