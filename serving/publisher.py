@@ -1,0 +1,107 @@
+"""Publishes keyed messages (catalogue, history, control) and returns only what the broker has acknowledged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas import headers
+from schemas.base import Message as Contract
+from schemas.codec import encode
+from schemas.partition import partition_for
+from serving.errors import TransportError
+
+_log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Sends messages to any topic by key, `acks=all` and idempotent; `flush` or leaving the block waits for every acknowledgement.
+
+    Parameters
+    ----------
+    kafka : Mapping[str, str]
+        Connection properties of librdkafka (`Settings.kafka()`).
+    topic_prefix : str
+        Prefix of every topic name, as in `Settings.topic_prefix`.
+    """
+
+    def __init__(self, kafka: Mapping[str, str], *, topic_prefix: str = "") -> None:
+        self.topic_prefix = topic_prefix
+        self._producer = Producer(
+            dict(kafka)
+            | {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "topic.metadata.propagation.max.ms": 3_000,
+            },
+            logger=_log,
+        )
+        self._partitions: dict[str, int] = {}
+        self._failures: list[str] = []
+
+    def publish(self, topic: str, key: str, message: Contract | bytes | None, extra: Mapping[str, str] | None = None) -> None:
+        """Send a message; `None` deletes the key's record of a compacted topic, bytes go out as they are."""
+        fields = dict(extra or {})
+        if isinstance(message, Contract):
+            fields |= {headers.CE_ID: key, headers.CE_TYPE: f"{message.TYPE}.v{message.VERSION}"}
+        value = encode(message) if isinstance(message, Contract) else message
+        full = self.topic_prefix + topic
+        while True:
+            try:
+                self._producer.produce(
+                    full,
+                    key=key.encode(),
+                    value=value,
+                    partition=partition_for(key.encode(), self._count(full)),
+                    headers=[(name, text.encode()) for name, text in fields.items()],
+                    on_delivery=self._on_delivery,
+                )
+            except BufferError:
+                self._producer.poll(0.05)
+            else:
+                break
+        self._producer.poll(0)
+
+    def _count(self, topic: str) -> int:
+        if topic not in self._partitions:
+            metadata = self._producer.list_topics(topic, timeout=10).topics[topic]
+            if metadata.error is not None:
+                raise TransportError(
+                    expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`"
+                )
+            self._partitions[topic] = len(metadata.partitions)
+        return self._partitions[topic]
+
+    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failures.append(f"{error.str()} on {message.topic()}")
+
+    def flush(self, timeout: float = 60.0) -> None:
+        """Return when the broker has acknowledged everything.
+
+        Raises
+        ------
+        TransportError
+            If something could not be delivered in time.
+        """
+        left = self._producer.flush(timeout)
+        if left or self._failures:
+            raise TransportError(
+                expected="every message acknowledged",
+                got=f"{left} left, {len(self._failures)} refused{': ' + self._failures[0] if self._failures else ''}",
+                where="the broker",
+                do="run `penstock status`",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.flush()
