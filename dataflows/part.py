@@ -173,7 +173,7 @@ def hosted(name: str, settings: Settings | None = None) -> Iterator[Part]:
     try:
         yield part
     except Exception as error:
-        part.log.exception("ended by an error", error=f"{type(error).__name__}: {error}")
+        part.log.exception("ended by an error", error=_root_cause(error))
         raise SystemExit(1) from None
     finally:
         end()
@@ -197,7 +197,8 @@ def run_part(
     flow : Callable[[Part], Dataflow]
         Builds the flow; it names its topics by `part.topic` and hands `part.shutdown` to its sources.
     recovery : bool
-        Keep snapshots of the state on disk, so that it is exact after a crash.
+        Keep snapshots of the state on disk, so that it is exact after a crash. bytewax ends such a flow at once when it has
+        neither a partitioned source nor a stateful step.
     snapshot_interval : timedelta
         Length of an epoch: the state that is redone after a crash is at most this old.
     ready_at_start : bool
@@ -216,6 +217,12 @@ def run_part(
         if ready_at_start:
             part.ready()
         run_to_end(dataflow, epoch=snapshot_interval, store=part.recovery_folder if recovery else None)
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"
 
 
 def _private(folder: Path) -> Path:
