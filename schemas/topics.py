@@ -1,0 +1,125 @@
+"""Loads topics.yaml, the only place where a topic's name, key, schema, size and clean-up policy stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_HERE = Path(__file__).resolve().parent
+
+
+class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One topic as topics.yaml describes it.
+
+    Parameters
+    ----------
+    name : str
+        Name in the cluster, without `Settings.topic_prefix`.
+    about : str
+        One line for people.
+    key : str
+        What the record key holds.
+    schema : str
+        Name of the message class (schemas.registry).
+    partitions : int
+        How many; a cluster that has more keeps them.
+    cleanup : {"delete", "compact"}
+        What the broker does with old records.
+    retention : str
+        How long records of a `delete` topic are kept: a number and s, m, h or d.
+    min_compaction_lag : str
+        How long every record of a `compact` topic is kept: the replay horizon.
+    producers, consumers : tuple of str
+        Who writes and who reads.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z]+(\.[a-z]+)+$")]
+    about: str
+    key: str
+    schema: str
+    partitions: Annotated[int, Meta(ge=1)]
+    cleanup: Literal["delete", "compact"]
+    retention: str | None = None
+    min_compaction_lag: str | None = None
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+
+    def config(self) -> dict[str, str]:
+        """Return the broker's settings of this topic.
+
+        The broker stamps every record itself: ages, retention and compaction lag then do not depend on the clocks, or on the event
+        times, of those who write.
+        """
+        settings = {"cleanup.policy": self.cleanup, "message.timestamp.type": "LogAppendTime"}
+        if self.retention is not None:
+            settings["retention.ms"] = str(duration_ms(self.retention))
+        if self.min_compaction_lag is not None:
+            settings["min.compaction.lag.ms"] = str(duration_ms(self.min_compaction_lag))
+        return settings
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: Literal[1]
+    topics: list[TopicSpec]
+
+
+@cache
+def load_topics(path: Path | None = None) -> Mapping[str, TopicSpec]:
+    """Return every topic by name, in the order of the file.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Default: topics.yaml of the checkout, or the one in the installed package.
+
+    Raises
+    ------
+    ValueError
+        When the file does not fit its form.
+    """
+    path = topics_file() if path is None else path
+    try:
+        file = msgspec.yaml.decode(path.read_bytes(), type=_File)
+        for spec in file.topics:
+            spec.config()
+    except (msgspec.DecodeError, ValueError) as error:
+        message = f"expected topics as schemas.topics describes them, got {error}, at {path}; correct the file"
+        raise ValueError(message) from None
+    specs = {spec.name: spec for spec in file.topics}
+    if len(specs) != len(file.topics):
+        message = f"expected each topic once, got a repeated name, at {path}; remove one"
+        raise ValueError(message)
+    return specs
+
+
+def topics_file() -> Path:
+    """Return the path of topics.yaml."""
+    packaged = _HERE / "topics.yaml"
+    return packaged if packaged.is_file() else _HERE.parent / "topics.yaml"
+
+
+def duration_ms(text: str) -> int:
+    """Read a duration.
+
+    Examples
+    --------
+    >>> duration_ms("24h")
+    86400000
+
+    Raises
+    ------
+    ValueError
+        When the text is no number followed by s, m, h or d.
+    """
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        message = f"expected a duration such as 24h, got {text!r}"
+        raise ValueError(message)
+    return int(match[1]) * _UNITS_MS[match[2]]
