@@ -1,31 +1,14 @@
 """request topic, as a member of a consumer group, beside side topics, read whole → side batches before request batches."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from bytewax.inputs import DynamicSource
 
 from dataflows.kafka.batch import Offsets, RequestBatch, SideBatch
-from dataflows.kafka.clients import (
-    Deadline,
-    Faults,
-    Properties,
-    as_partitions,
-    commit_now,
-    is_missing,
-    is_passing,
-    lags,
-    logger,
-    make_consumer,
-    part_errors,
-    read_batch,
-)
-from dataflows.kafka.errors import TransportError
-from dataflows.kafka.outstanding import Outstanding
+from dataflows.kafka.clients import Properties
+from dataflows.kafka.member import GroupPart
 from dataflows.kafka.shutdown import Shutdown
-from dataflows.kafka.source import AT_ONCE, KafkaPart, KafkaSource
 
 
 class GroupSource(DynamicSource[SideBatch | RequestBatch]):
@@ -141,7 +124,7 @@ class GroupSource(DynamicSource[SideBatch | RequestBatch]):
         if self._part is not None and topic == self.topic:
             self._part.done(partition, offset)
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "GroupPart":
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> GroupPart:
         """Return the part of this process.
 
         Raises
@@ -154,173 +137,3 @@ class GroupSource(DynamicSource[SideBatch | RequestBatch]):
             raise ValueError(text)
         self._part = GroupPart(self, step_id)
         return self._part
-
-
-class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
-    """The part of a :class:`GroupSource`: the member, the reader of the side topics, and what is not done yet.
-
-    Parameters
-    ----------
-    source
-        What to read and how.
-    where
-        Which part this is, for logs and errors.
-    """
-
-    def __init__(self, source: GroupSource, where: str) -> None:
-        self.joined = False
-        self.owned: dict[int, Outstanding | None] = {}
-        self._source = source
-        self._where = where
-        self._faults = Faults(f"{where}.requests")
-        self._side = _side_reader(source, where)
-        self._consumer: Consumer | None = None
-        self._patience = Deadline(source.start_timeout.total_seconds())
-        self._drain: Deadline | None = None
-        self._shown: Offsets = {}
-        self._show_at = 0.0
-
-    @property
-    def caught_up(self) -> bool:
-        """Whether every side topic has been read to its end."""
-        return self._side is None or self._side.caught_up
-
-    def next_batch(self) -> list[SideBatch | RequestBatch]:
-        """Return what is new on the side topics, then requests; or nothing.
-
-        Raises
-        ------
-        StopIteration
-            When the end was asked for and all requests are done or ``drain`` is over.
-        TransportError
-            When a client or a partition cannot go on.
-        """
-        source = self._source
-        if source.on_turn is not None:
-            source.on_turn()
-        if source.shutdown.requested:
-            return self._finish()
-        turn: list[SideBatch | RequestBatch] = []
-        if self._side is not None:
-            news = self._side.read(source.side_batch_size, 0.0 if self._side.caught_up else 0.02)
-            if news:
-                turn.append(SideBatch(news))
-        if self._consumer is None:
-            if self.caught_up:
-                self._consumer = self._join()
-            return turn
-        requests = self._read(self._consumer, 0.0 if turn else source.wait.total_seconds())
-        if requests:
-            turn.append(RequestBatch(requests))
-        self._show(self._consumer)
-        return turn
-
-    def next_awake(self) -> datetime:
-        """Return a time that has passed, or a moment from now at the end, when only acknowledgements are awaited."""
-        return AT_ONCE if self._drain is None else datetime.now(UTC) + timedelta(milliseconds=5)
-
-    def done(self, partition: int, offset: int) -> None:
-        """Note that a request is done."""
-        tracked = self.owned.get(partition)
-        if tracked is not None:
-            tracked.done(offset)
-
-    def close(self) -> None:
-        """Commit what is done and leave the group."""
-        if self._consumer is not None:
-            commit_now(self._consumer, self._committable(self.owned))
-            self._consumer.close()
-        if self._side is not None:
-            self._side.close()
-
-    def _join(self) -> Consumer:
-        source = self._source
-        own: dict[str, str | int] = {
-            "group.id": source.group,
-            "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": int(source.session_timeout.total_seconds() * 1000),
-            "heartbeat.interval.ms": max(100, int(source.session_timeout.total_seconds() * 1000 / 6)),
-            "auto.offset.reset": "earliest",
-        }
-        if source.instance_id is not None:
-            own["group.instance.id"] = source.instance_id
-        consumer = make_consumer(source.connection, own, self._faults)
-        consumer.subscribe([source.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
-        return consumer
-
-    def _read(self, consumer: Consumer, wait_s: float) -> list[Message]:
-        messages, bad = part_errors(read_batch(consumer, self._source.batch_size, wait_s))
-        self._faults.raise_fatal()
-        for event in bad:
-            self._on_error(event.error())
-        for partition, offset in zip(map(Message.partition, messages), map(Message.offset, messages), strict=True):
-            if partition is None or offset is None:
-                continue
-            tracked = self.owned.get(partition)
-            if tracked is None:
-                tracked = self.owned[partition] = Outstanding(offset)
-            tracked.took((offset,))
-        self._source.read += len(messages)
-        return messages
-
-    def _on_error(self, error: KafkaError | None) -> None:
-        if error is None:
-            return
-        if not is_passing(error) and not (is_missing(error) and not self._patience.over):
-            text = f"expected requests, got {error.name()}: {error.str()}, at {self._source.topic} of {self._where}"
-            raise TransportError(text)
-        logger.warning("%s: %s", self._where, error.str())
-
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.joined = True
-        self.owned.update({part.partition: None for part in partitions})
-        logger.info("%s: took over partitions %s", self._where, [part.partition for part in partitions])
-
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        leaving = {part.partition: self.owned.pop(part.partition, None) for part in partitions}
-        logger.info("%s: gave up partitions %s", self._where, sorted(leaving))
-        commit_now(consumer, self._committable(leaving))
-
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for part in partitions:
-            self.owned.pop(part.partition, None)
-        logger.warning("%s: lost partitions %s", self._where, [part.partition for part in partitions])
-
-    def _committable(self, parts: Mapping[int, Outstanding | None]) -> Offsets:
-        topic = self._source.topic
-        return {(topic, partition): part.commit_offset for partition, part in parts.items() if part is not None}
-
-    def _show(self, consumer: Consumer) -> None:
-        """Commit what is done and note the lag, about once a second."""
-        now = time.monotonic()
-        if now < self._show_at:
-            return
-        self._show_at = now + 1.0
-        reached = self._committable(self.owned)
-        side = {} if self._side is None else self._side.lag()
-        self._source.last_lag = {**side, **lags(consumer, reached)}
-        changed = {place: offset for place, offset in reached.items() if self._shown.get(place) != offset}
-        if changed:
-            consumer.commit(offsets=as_partitions(changed), asynchronous=True)
-            self._shown = reached
-
-    def _finish(self) -> list[SideBatch | RequestBatch]:
-        if self._drain is None:
-            self._drain = Deadline(self._source.drain.total_seconds())
-        if self._drain.over or not any(self.owned.values()):
-            raise StopIteration
-        return []
-
-
-def _side_reader(source: GroupSource, where: str) -> KafkaPart | None:
-    if not source.side_topics:
-        return None
-    side = KafkaSource(
-        source.connection,
-        source.side_topics,
-        group=None,
-        start=source.side_start,
-        out_of_range="earliest",
-        start_timeout=source.start_timeout,
-    )
-    return KafkaPart(side, f"{where}.side", {}, watch_end=True)

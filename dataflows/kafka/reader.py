@@ -1,0 +1,219 @@
+"""One consumer, the partitions that it owns, and its position in them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from bytewax.inputs import StatefulSourcePartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from dataflows.kafka.batch import Batch, Offsets
+from dataflows.kafka.clients import (
+    Deadline,
+    Faults,
+    Properties,
+    as_partitions,
+    commit_now,
+    count_partitions,
+    is_missing,
+    is_passing,
+    lags,
+    logger,
+    make_consumer,
+    part_errors,
+    positions,
+    read_batch,
+)
+from dataflows.kafka.errors import TransportError, cause
+
+if TYPE_CHECKING:
+    from dataflows.kafka.source import KafkaSource
+
+Start: TypeAlias = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
+"""Where to start without a snapshot; a partition that a mapping does not name starts at its earliest message."""
+
+AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
+"""An awake time that has always passed: the wait for messages is the poll, not the engine's 1 ms nap."""
+
+LOOKUP_S = 5.0
+
+
+class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
+    """The part of a :class:`KafkaSource`: its consumer and its position.
+
+    Parameters
+    ----------
+    source
+        What to read and how.
+    where
+        Which part this is, for logs and errors.
+    resume
+        The last snapshot; empty when there is none.
+    watch_end
+        Whether to note when each partition has once been read to its end.
+    """
+
+    def __init__(self, source: "KafkaSource", where: str, resume: Offsets, *, watch_end: bool = False) -> None:
+        self._source = source
+        self._faults = Faults(where)
+        self._next = dict(resume)
+        self._shown: Offsets = {}
+        self._show_at = 0.0
+        self._ended: set[tuple[str, int]] = set()
+        self._is_open = False
+        self._patience = Deadline(source.start_timeout.total_seconds())
+        own: Properties = {
+            "group.id": source.group or "penstock.shows.nothing",
+            "enable.partition.eof": watch_end or source.end == "reached",
+        }
+        self._consumer = make_consumer(source.connection, own, self._faults)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether each partition has once been read to its end; only known when watched."""
+        return self._is_open and len(self._ended) == len(self._next)
+
+    def next_batch(self) -> list[Batch]:
+        """Return one batch or none.
+
+        Raises
+        ------
+        StopIteration
+            When the end was asked for or reached.
+        TransportError
+            When the client or a partition cannot go on.
+        """
+        source = self._source
+        if source.shutdown.requested or (source.end == "reached" and self.caught_up):
+            raise StopIteration
+        messages = self.read(source.batch_size, source.wait.total_seconds())
+        return [Batch(messages)] if messages else []
+
+    def read(self, most: int, wait_s: float) -> list[Message]:
+        """Return at most ``most`` messages; wait only for the first one.
+
+        Raises
+        ------
+        TransportError
+            When the client or a partition cannot go on.
+        """
+        if not self._is_open and not self._open():
+            return []
+        messages, bad = part_errors(read_batch(self._consumer, most, wait_s))
+        self._faults.raise_fatal()
+        for event in bad:
+            self._on_error(event)
+        self._source.read += len(messages)
+        self._show()
+        return messages
+
+    def lag(self) -> Offsets:
+        """Return the messages left to read, per (topic, partition), at most a second old."""
+        return self._source.lag()
+
+    def next_awake(self) -> datetime:
+        """Return a time that has passed."""
+        return AT_ONCE
+
+    def snapshot(self) -> Offsets:
+        """Return the next offset of each partition."""
+        if self._is_open:
+            self._next = positions(self._consumer, self._next)
+        return dict(self._next)
+
+    def close(self) -> None:
+        """Show the last position and leave."""
+        if self._is_open and self._source.group is not None:
+            commit_now(self._consumer, self.snapshot())
+        self._consumer.close()
+
+    def _open(self) -> bool:
+        """Find out where to start and start there; return False while the broker does not say."""
+        try:
+            self._next = self._find_start(self._next)
+        except KafkaException as exception:
+            self._consumer.poll(0)
+            self._wait_or_raise(cause(exception))
+            return False
+        self._consumer.assign(as_partitions(self._next))
+        self._is_open = True
+        return True
+
+    def _wait_or_raise(self, error: KafkaError) -> None:
+        self._faults.raise_fatal()
+        if (is_missing(error) or is_passing(error)) and not self._patience.over:
+            time.sleep(0.05)
+            return
+        last = "" if self._faults.last is None else f" ({self._faults.last.str()})"
+        text = (
+            f"expected topics {', '.join(self._source.topics)}, got {error.name()}: {error.str()}{last}, "
+            f"at {self._faults.where}; check the broker, its credentials and `penstock topics plan`"
+        )
+        raise TransportError(text)
+
+    def _find_start(self, resume: Offsets) -> Offsets:
+        known = {topic for topic, _ in resume}
+        begin: Offsets = {}
+        for topic in self._source.topics:
+            for partition in self._owned(topic):
+                place = (topic, partition)
+                start: Start = "earliest" if topic in known else self._source.start
+                offset = resume.get(place)
+                if offset is None and not isinstance(start, str):
+                    offset = start.get(place)
+                if offset is None:
+                    low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=LOOKUP_S)
+                    offset = high if start == "latest" else low
+                begin[place] = offset
+        if not resume.keys() <= begin.keys():
+            left = ", ".join(f"{topic}[{partition}]" for topic, partition in sorted(resume.keys() - begin.keys()))
+            logger.warning("%s: the snapshot names %s, which this process no longer reads", self._faults.where, left)
+        return begin
+
+    def _owned(self, topic: str) -> Sequence[int]:
+        count = count_partitions(self._consumer, topic, LOOKUP_S)
+        wanted = self._source.partitions.get(topic, range(count))
+        if not all(0 <= partition < count for partition in wanted):
+            text = f"expected partitions of {topic} below {count}, got {list(wanted)}, at {self._faults.where}"
+            raise TransportError(text)
+        return wanted
+
+    def _on_error(self, event: Message) -> None:
+        error = event.error()
+        place = (event.topic() or "", event.partition() or 0)
+        if error is None or (is_passing(error) and error.code() != KafkaError._AUTO_OFFSET_RESET):
+            logger.warning("%s: %s", self._faults.where, error)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            self._ended.add(place)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._on_gap(place, error)
+        else:
+            text = f"expected messages, got {error.name()}: {error.str()}, at {place[0]}[{place[1]}] of {self._faults.where}"
+            raise TransportError(text)
+
+    def _on_gap(self, place: tuple[str, int], error: KafkaError) -> None:
+        self._next = positions(self._consumer, self._next)
+        offset = self._next[place]
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=LOOKUP_S)
+        text = f"expected offset {offset}, got a log from {low} to {high} ({error.str()}), at {place[0]}[{place[1]}]"
+        if self._source.out_of_range == "raise":
+            hint = "; what is missing is in the archive, or start anew with out_of_range='earliest'"
+            raise TransportError(text + hint)
+        self._source.gaps += max(0, low - offset)
+        logger.warning("%s: %s; going on at the earliest", self._faults.where, text)
+        self._next[place] = low
+        self._consumer.assign(as_partitions(self._next))
+
+    def _show(self) -> None:
+        """Commit the position and note the lag, about once a second."""
+        now = time.monotonic()
+        if now < self._show_at:
+            return
+        self._show_at = now + 1.0
+        reached = self.snapshot()
+        self._source.last_lag = lags(self._consumer, reached)
+        changed = {place: offset for place, offset in reached.items() if self._shown.get(place) != offset}
+        if changed and self._source.group is not None:
+            self._consumer.commit(offsets=as_partitions(changed), asynchronous=True)
+            self._shown = reached
