@@ -1,0 +1,1 @@
+"""From a catalogue record to numbers: content vectors and SimHashes."""

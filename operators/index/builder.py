@@ -1,0 +1,141 @@
+"""Builds segments, announces them, and opens what was announced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from operators.index.exact import ExactSegment
+from operators.index.hnsw import HnswSegment
+from operators.index.segment import Segment, SegmentError, Vectors
+from schemas.catalog import SegmentAnnounced
+
+_PROBES = 100
+_PROBE_K = 100
+
+
+class SegmentBuilder:
+    """Turns a catalogue's vectors into a segment of the kind that searches faster at that size.
+
+    Measured on one thread, dim 64, median microseconds of a search for 100 of a user's tastes (mean of five videos), ef 200:
+
+    ============  =======  ============  =============
+    videos        exact    hnsw          recall (hnsw)
+    ============  =======  ============  =============
+    7,583         88       95            0.991
+    20,000        221      237           0.997
+    50,000        583      337           0.988
+    ============  =======  ============  =============
+
+    Parameters
+    ----------
+    exact_below
+        Fewest videos for a graph; below it every vector is looked at. 0: always a graph.
+    ef, m, ef_construction
+        See :meth:`operators.index.hnsw.HnswSegment.build`.
+    seed
+        Seed of the graph's levels.
+
+    Examples
+    --------
+    >>> builder = SegmentBuilder(exact_below=3)
+    >>> vectors = {"b": bytes([0, 127]), "a": bytes([127, 0])}
+    >>> segment = builder.build(vectors, dim=2)
+    >>> segment.kind, segment.ids
+    ('exact', ['a', 'b'])
+    """
+
+    def __init__(self, *, exact_below: int = 20_000, ef: int = 200, m: int = 32, ef_construction: int = 200, seed: int = 0) -> None:
+        self.exact_below = exact_below
+        self.ef = ef
+        self.m = m
+        self.ef_construction = ef_construction
+        self.seed = seed
+
+    def build(self, vectors: Mapping[str, bytes], *, dim: int) -> Segment:
+        """Build a segment of all videos; the same mapping, in whatever order, gives the same bytes.
+
+        Parameters
+        ----------
+        vectors
+            Video id to int8 vector of `dim` bytes, as in `ItemVector`.
+        dim
+            Dimensions of a vector.
+
+        Raises
+        ------
+        SegmentError
+            If a vector has another length.
+        """
+        ids = sorted(vectors)
+        wrong = next((video_id for video_id in ids if len(vectors[video_id]) != dim), None)
+        if wrong is not None:
+            msg = f"expected vectors of {dim} bytes, got {len(vectors[wrong])}, at video {wrong!r}"
+            raise SegmentError(msg)
+        matrix = np.frombuffer(b"".join(vectors[video_id] for video_id in ids), dtype=np.int8).reshape(len(ids), dim)
+        return self.choose(ids, matrix)
+
+    def choose(self, ids: Sequence[str], matrix: Vectors) -> Segment:
+        """Build a segment of the kind that fits the number of videos; shape (n_videos, dim) int8, ids ascending."""
+        if len(ids) < max(self.exact_below, 1):
+            return ExactSegment(ids, matrix)
+        return HnswSegment.build(ids, matrix, ef=self.ef, m=self.m, ef_construction=self.ef_construction, seed=self.seed)
+
+    def recall(self, segment: Segment, matrix: Vectors) -> float:
+        """Return which part of the true nearest 100 a search finds, over 100 of the segment's own videos (1.0 for an exact one).
+
+        An answer that is as near as the true hundredth counts, whichever of equally near videos it is.
+        """
+        if segment.kind == "exact":
+            return 1.0
+        exact = ExactSegment(segment.ids, matrix)
+        probes = np.random.default_rng(self.seed).choice(len(matrix), size=min(_PROBES, len(matrix)), replace=False)
+        found = total = 0
+        for probe in probes:
+            query = matrix[probe].astype(np.float32)
+            least = exact.search(query, _PROBE_K)[1][-1]
+            found += int((segment.search(query, _PROBE_K)[1] >= least).sum())
+            total += min(_PROBE_K, len(matrix))
+        return found / total
+
+
+def publish(segment: Segment, store: Path, *, built_ms: int, vectors_offset: int, recall_probe: float | None = None) -> SegmentAnnounced:
+    """Save a segment in the store and return its announcement.
+
+    The id is made from the contents: the same videos and vectors are the same segment, whenever it is built.
+    """
+    path, digest = segment.save(store)
+    return SegmentAnnounced(
+        segment_id=path,
+        kind=segment.kind,
+        path=path,
+        sha256=digest,
+        dim=segment.dim,
+        count=len(segment),
+        built_ms=built_ms,
+        vectors_offset=vectors_offset,
+        recall_probe=recall_probe,
+        parameters=segment.parameters(),
+    )
+
+
+def open_segment(store: Path, announced: SegmentAnnounced) -> Segment:
+    """Load an announced segment after checking its bytes.
+
+    Raises
+    ------
+    SegmentError
+        If the files are not there or not what was announced.
+    """
+    folder = store / announced.path
+    segment: Segment
+    if announced.kind == "exact":
+        segment = ExactSegment.load(folder, sha256=announced.sha256)
+    else:
+        segment = HnswSegment.load(folder, sha256=announced.sha256, dim=announced.dim, ef=announced.parameters.get("ef", 200))
+    if (len(segment), segment.dim) != (announced.count, announced.dim):
+        msg = f"expected {announced.count} vectors of dim {announced.dim}, got {len(segment)} of {segment.dim}, at {folder}; build it anew"
+        raise SegmentError(msg)
+    return segment
