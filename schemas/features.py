@@ -15,6 +15,7 @@ from schemas.base import Message
 
 PANE_MS = 60_000
 PANES = 30
+MAX_SURFACES = 8
 
 
 class Counter(IntEnum):
@@ -57,7 +58,8 @@ class EntityCounters(Message, frozen=True, kw_only=True):
     """One video's, creator's or tag's counters on `features.items` (compacted; key: `video:ID` | `creator:ID` | `tag:NAME`).
 
     `totals` has N_COUNTERS entries; `panes` holds the non-empty ones of the last PANES minutes, oldest first; `decayed` the decayed sums
-    of operators.windows.decay, flat; `late` counts events older than every pane when they came (they are in `totals`).
+    of operators.windows.decay, flat; `surfaces` the impressions by surface, decayed with a half-life of 24 h, as of `decayed.at_ms` (at most
+    MAX_SURFACES, the smallest folded into ""); `late` counts events older than every pane when they came (they are in `totals`).
     """
 
     TYPE: ClassVar[str] = "penstock.features.entity"
@@ -70,6 +72,7 @@ class EntityCounters(Message, frozen=True, kw_only=True):
     panes: list[Pane] = []
     decayed: Decayed | None = None
     late: int = 0
+    surfaces: dict[str, float] = {}
 
 
 class TagInterest(msgspec.Struct, frozen=True, array_like=True):
