@@ -44,7 +44,8 @@ class ProcessMark:
         _reap(pid)
         try:
             process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
+            # The first thread of a killed process may be gone while others still hold its ports and locks.
+            if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
                 return None
             return cls(pid, _birth(process))
         except psutil.NoSuchProcess:
@@ -91,6 +92,8 @@ class ProcessMark:
 def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> ProcessMark:
     """Start a program in a session of its own, so that it outlives its starter, with its output appended to `log`.
 
+    A program that has ended before this returns gets a mark that is not alive.
+
     Raises
     ------
     ServiceError
@@ -112,10 +115,7 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
         )
     except OSError as error:
         raise ServiceError(expected="a program that runs", got=str(error), where=words[0]) from error
-    mark = ProcessMark.of(pid)
-    if mark is None:
-        raise ServiceError(expected="a running process", got="it ended at once", where=words[0], do=f"read {log}")
-    return mark
+    return ProcessMark.of(pid) or ProcessMark(pid, "ended at once")
 
 
 def find_by_argument(program: str, argument: str) -> ProcessMark | None:
