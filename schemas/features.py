@@ -58,7 +58,7 @@ class EntityCounters(Message, frozen=True, kw_only=True):
     """One video's, creator's or tag's counters on `features.items` (compacted; key: `video:ID` | `creator:ID` | `tag:NAME`).
 
     `totals` has N_COUNTERS entries; `panes` holds the non-empty ones of the last PANES minutes, oldest first; `decayed` the decayed sums
-    of operators.windows.decay, flat; `surfaces` the impressions by surface, decayed with a half-life of 24 h, as of `decayed.at_ms` (at most
+    of operators.windows.decay, flat; `surfaces` the impressions by surface, decayed (24 h), as of `decayed.at_ms` (at most
     MAX_SURFACES, the smallest folded into ""); `late` counts events older than every pane when they came (they are in `totals`).
     """
 
