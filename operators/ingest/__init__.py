@@ -1,0 +1,1 @@
+"""Ingest: from raw bytes to clean events, each counted once."""
