@@ -69,9 +69,10 @@ class Home:
         return self.root / "recovery"
 
     def create(self) -> Home:
-        """Make the folder and its parts, owner-only, and return it."""
-        for folder in (self.root, *(self.root / name for name in _FOLDERS)):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder and its parts, owner-only, and return it; a root that is there keeps its own mode."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.root / name for name in _FOLDERS):
+            folder.mkdir(exist_ok=True)
             folder.chmod(0o700)
         return self
 

@@ -10,7 +10,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from serving.errors import ServiceError
 LOOPBACK = "127.0.0.1"
 _OWN_PORTS = range(20_000, 32_000)  # below the range from which the kernel takes ports for outgoing connections
 _POLL_S = 0.02
+_children: set[int] = set()  # started by this process and not yet waited for
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class ProcessMark:
         raise ServiceError(expected="the process to end", got="it still runs after SIGKILL", where=f"pid {self.pid}")
 
 
-def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> ProcessMark:
+def spawn(argv: Sequence[str | Path], *, log: Path) -> ProcessMark:
     """Start a program in a session of its own, so that it outlives its starter, with its output appended to `log`.
 
     A program that has ended before this returns gets a mark that is not alive.
@@ -105,7 +106,7 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
         pid = os.posix_spawn(
             words[0],
             words,
-            dict(os.environ if env is None else env),
+            dict(os.environ),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.fspath(log), flags, 0o600),
@@ -115,6 +116,7 @@ def spawn(argv: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | Non
         )
     except OSError as error:
         raise ServiceError(expected="a program that runs", got=str(error), where=words[0]) from error
+    _children.add(pid)
     return ProcessMark.of(pid) or ProcessMark(pid, "ended at once")
 
 
@@ -231,6 +233,9 @@ def _birth(process: psutil.Process) -> str:
 
 
 def _reap(pid: int) -> None:
-    # A child of ours that ended stays a zombie until it is waited for; other processes are not ours to wait for.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    # A child that ended stays a zombie until it is waited for; those of other code are not ours to wait for.
+    if pid in _children:
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                return
+        _children.discard(pid)

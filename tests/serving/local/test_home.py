@@ -23,6 +23,13 @@ def test_the_folders_are_for_their_owner_only(tmp_path: Path) -> None:
     assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700] * 7
 
 
+def test_a_root_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    home = Home(tmp_path).create()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert home.redis.stat().st_mode & 0o777 == 0o700
+
+
 def test_making_a_home_twice_keeps_what_is_in_it(tmp_path: Path) -> None:
     home = Home(tmp_path).create()
     (home.segments / "s1").write_bytes(b"x")
