@@ -47,7 +47,7 @@ def test_a_vector_is_of_unit_length(one: CatalogItem) -> None:
 
 
 def test_the_bytes_of_a_vector_never_change() -> None:
-    pinned = CatalogItem()
+    pinned = CatalogItem(video_id="7", title="Pasta al forno", tags=("cooking",), category="food", creator_id="ada", audio_id="a")
     assert ContentVectors()([pinned])[0, :8].tolist() == [11, 16, 0, 17, -17, -27, 0, -5]
     assert int(SimHash()([pinned])[0]) == 10230760411496229122
 
