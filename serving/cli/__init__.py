@@ -1,0 +1,91 @@
+"""The `penstock` command.
+
+Each command's module is imported only when that command is run, so that help is quick. A module of commands has a
+``app = typer.Typer()`` and a line per command in :data:`COMMANDS`; a module whose app has no command of that name is a group.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Command(NamedTuple):
+    """Where a command is, and what it does in a few words."""
+
+    module: str
+    about: str
+
+
+COMMANDS: dict[str, Command] = {
+    "up": Command("serving.cli.system", "start Kafka, Redis and every part, and wait until they are ready"),
+    "down": Command("serving.cli.system", "stop everything of this checkout"),
+    "status": Command("serving.cli.system", "what runs, and how it is"),
+    "logs": Command("serving.cli.logs", "the log of a part"),
+    "doctor": Command("serving.cli.doctor", "what this machine has and lacks"),
+    "topics": Command("serving.cli.topics", "plan, apply, list, tail"),
+    "schema": Command("serving.cli.schema", "export the contracts as JSON Schema and AsyncAPI"),
+    "dlq": Command("serving.cli.dlq", "list, show and retry dead letters"),
+    "moderate": Command("serving.cli.control", "take a video or a creator out of every feed, or let it back"),
+    "objective": Command("serving.cli.control", "show or set what the ranker maximises"),
+}
+EPILOG = "penstock COMMAND --help says more, with an example."
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Raises
+    ------
+    SystemExit
+        Always: 0 when it did its work, 1 when it failed, 2 when the command line or a setting is wrong.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"--help", "-h", "help"}:
+        sys.stdout.write(_overview())
+        raise SystemExit(0)
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"penstock {version('penstock')}\n")
+        raise SystemExit(0)
+    _run(words[0], words[1:])
+
+
+class _Runner(Protocol):
+    def __call__(self, args: Sequence[str], prog_name: str) -> object: ...
+
+
+def _run(name: str, words: list[str]) -> None:
+    from serving.cli.output import as_expected, fail
+    from serving.errors import ConfigError, PenstockError
+
+    try:
+        if name not in COMMANDS:
+            raise ConfigError(expected="a command", got=name, where="the command line", do="run `penstock --help`")
+        _command(name)(words, f"penstock {name}")
+    except PenstockError as error:
+        fail(error)
+    except Exception as error:
+        known = as_expected(error)
+        if known is None:
+            raise
+        fail(known)
+
+
+def _command(name: str) -> _Runner:
+    import typer.core
+    import typer.main
+
+    found = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
+    if isinstance(found, typer.core.TyperGroup) and name in found.commands:
+        return found.commands[name].main
+    return found.main
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.about}" for name, command in COMMANDS.items()]
+    return "\n".join(["Usage: penstock COMMAND ...", "", "Commands:", *lines, "", EPILOG, ""])

@@ -1,0 +1,69 @@
+"""`penstock feed`: ask for somebody's feed, and say why it is what it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from schemas.feed import FeedRequest, FeedResponse, ServedRecord
+from schemas.telemetry import Context
+from serving.cli.output import JsonOption, console, print_json
+from serving.client import FeedClient
+from serving.connect import current_settings
+from serving.lineage import ServedTail
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: penstock feed 42 --limit 5 --why")
+def feed(
+    user: Annotated[str, typer.Argument(help="Whose feed.")],
+    limit: Annotated[int, typer.Option(help="How many videos, 1 to 100.")] = 20,
+    why: Annotated[bool, typer.Option("--why", help="Show where each video came from, and what was dropped and why.")] = False,
+    region: Annotated[str | None, typer.Option(help="Region of the person, such as DE.")] = None,
+    surface: Annotated[str | None, typer.Option(help="Surface (tab) on which the feed is shown.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for a feed over the request topic and print the answer from the response topic."""
+    settings = current_settings()
+    tail = ServedTail(settings) if why else None
+    with FeedClient(settings.kafka(), topic_prefix=settings.topic_prefix, timeout=timeout) as client:
+        context = None if region is None and surface is None else Context(region=region, surface=surface)
+        response = client.ask(FeedRequest(user_id=user, limit=limit, context=context))
+    served = None if tail is None else tail.wait_for(response.request_id, timeout=timeout)
+    if as_json:
+        print_json({"response": response, "lineage": served} if why else response)
+        return
+    _show(response)
+    if served is not None:
+        _explain(served)
+
+
+def _show(response: FeedResponse) -> None:
+    took = response.latency_ms.get("total")
+    table = Table(
+        title=f"feed of {response.user_id} · level {response.degradation_level.value}" + ("" if took is None else f" · {took:.1f} ms")
+    )
+    for column in ("#", "video", "title", "creator", "score", "why"):
+        table.add_column(column, justify="right" if column in {"#", "score"} else "left", overflow="fold")
+    for place, item in enumerate(response.items, 1):
+        table.add_row(str(place), item.video_id, item.title, item.creator_id or "", f"{item.score:.3f}", item.recommendation_reason)
+    console.print(table)
+
+
+def _explain(served: ServedRecord) -> None:
+    sources, dropped = served.candidate_counts()
+    table = Table(title=f"lineage · request {served.request_id} · worker {served.worker} · now {served.now_ms}")
+    for column in ("what", "value"):
+        table.add_column(column, overflow="fold")
+    table.add_row("candidates by source", ", ".join(f"{name} {n}" for name, n in sources.items()))
+    table.add_row("dropped by reason", ", ".join(f"{name} {n}" for name, n in dropped.items()) or "none")
+    table.add_row("explored places", ", ".join(str(i) for i, item in enumerate(served.items, 1) if item.explored) or "none")
+    table.add_row("models", ", ".join(f"{name} {version}" for name, version in served.model_versions.items()) or "none")
+    table.add_row("segment", served.segment_id or "none yet")
+    table.add_row("side topics, next offset", ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()))
+    table.add_row("skipped", ", ".join(served.skipped) or "nothing")
+    console.print(table)

@@ -1,0 +1,53 @@
+"""What every command prints with: the console, JSON, and errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, NoReturn, TypeAlias
+
+import msgspec
+import typer
+from rich.console import Console
+
+from serving.errors import ConfigError, PenstockError, ServiceError
+
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+_LIBRARIES = {"confluent_kafka": "KafkaException", "redis.exceptions": "RedisError"}
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON; messages and dataclasses are taken as they are."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def fail(error: PenstockError) -> NoReturn:
+    """Print an error and end: exit code 2 where the command line or a setting is wrong, else 1."""
+    errors.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
+    raise SystemExit(2 if isinstance(error, ConfigError) else 1)
+
+
+def usage(*, expected: str, got: str, where: str, do: str) -> NoReturn:
+    """End with an error of the command line."""
+    raise ConfigError(expected=expected, got=got, where=where, do=do)
+
+
+def as_expected(error: Exception) -> PenstockError | None:
+    """Return an error of a broker or store that does not answer as one of ours, None for any other.
+
+    The libraries are looked up, not imported: most commands need neither.
+    """
+    for module, name in _LIBRARIES.items():
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            what = "Kafka" if module == "confluent_kafka" else "Redis"
+            return ServiceError(expected=f"an answer from {what}", got=str(error), where="its address", do="run `penstock status`")
+    return None
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,140 @@
+"""`penstock up`, `down`, `status`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from serving.cli.output import JsonOption, console, errors, print_json, usage
+from serving.errors import ServiceError
+from serving.local.home import Home
+from serving.parts import PARTS, choose_parts
+from serving.state import PartState, SystemState, read_state, supervisor_mark
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+_REFRESH_S = 1.0
+_COLOURS = {"ready": "green", "starting": "yellow", "restarting": "yellow", "stopping": "yellow", "crash-looping": "bold red"}
+
+
+@app.command(epilog="Example: `penstock up --fresh --feed-workers 2`")
+def up(
+    *,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin with no data: stops what runs and wipes it.")] = False,
+    feed_workers: Annotated[int, typer.Option(min=1, help="Processes that answer feed requests.")] = 2,
+    only: Annotated[str, typer.Option(help=f"Start these parts only, with commas: {', '.join(part.name for part in PARTS)}.")] = "",
+    bootstrap_servers: Annotated[str | None, typer.Option(help="Use a Kafka cluster that exists.")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="Use a Redis that exists.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the parts are ready.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Kafka, Redis and every part of the system, and wait until all are ready.
+
+    Topics are made from topics.yaml. A start that fails leaves nothing running.
+    """
+    from serving.system import Wanted, up
+
+    if fresh and (bootstrap_servers or redis_url):
+        usage(expected="--fresh on services of our own", got="services that exist", where="the command line", do="leave one out")
+    wanted = Wanted(
+        parts=choose_parts(feed_workers=feed_workers, only=[name.strip() for name in only.split(",") if name.strip()]),
+        bootstrap_servers=bootstrap_servers,
+        redis_url=redis_url,
+        fresh=fresh,
+        wait=not no_wait,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    state = up(Home.default(), wanted, errors.print)
+    if state is not None:
+        _show(state, as_json=as_json)
+
+
+@app.command(epilog="Example: `penstock down`")
+def down() -> None:
+    """Stop every part, then Redis and Kafka; their data is kept."""
+    from serving.system import down
+
+    stopped = down(Home.default())
+    console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command(epilog="Example: `penstock status --json | jq .parts`")
+def status(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until interrupted.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every part: process id, readiness, waiting records, last progress, memory.
+
+    With --json: bootstrap_servers, redis_url, parts[{name, pid, ready, lag, memory_mb, restarts, last_progress_s, status}];
+    with --watch too, one such line a second.
+    """
+    home = Home.default()
+    if not watch:
+        _show(_running(home), as_json=as_json)
+        return
+    try:
+        if as_json:
+            while True:
+                print_json(_running(home))
+                time.sleep(_REFRESH_S)
+        with Live(table(_running(home)), console=console, refresh_per_second=4) as live:
+            while True:
+                time.sleep(_REFRESH_S)
+                live.update(table(_running(home)))
+    except KeyboardInterrupt:
+        return
+
+
+def table(state: SystemState) -> Table:
+    """Return the parts as a table."""
+    drawn = Table(title=f"Kafka {state.bootstrap_servers} · Redis {state.redis_url}", title_justify="left")
+    for heading in ("part", "pid", "status", "lag", "last progress", "memory", "restarts"):
+        drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
+    for part in state.parts:
+        drawn.add_row(*_cells(part))
+    total = sum(part.memory_mb or 0.0 for part in state.parts)
+    drawn.caption = f"{total:,.0f} MiB in all"
+    return drawn
+
+
+def _cells(part: PartState) -> list[str]:
+    colour = _COLOURS.get(part.status, "white")
+    why = f" ({part.last_words})" if part.status in {"crash-looping", "restarting"} and part.last_words else ""
+    return [
+        part.name,
+        "-" if part.pid is None else str(part.pid),
+        f"[{colour}]{part.status}[/]{why}",
+        "-" if part.lag is None else f"{part.lag:,}",
+        "-" if part.last_progress_s is None else f"{part.last_progress_s:,.1f} s ago",
+        "-" if part.memory_mb is None else f"{part.memory_mb:,.0f} MiB",
+        str(part.restarts),
+    ]
+
+
+def _show(state: SystemState, *, as_json: bool) -> None:
+    if as_json:
+        print_json(state)
+    else:
+        console.print(table(state))
+
+
+def _running(home: Home) -> SystemState:
+    state = read_state(home)
+    if state is None:
+        raise ServiceError(expected="a running system", got="none", where=str(home.root), do="run `penstock up`")
+    if supervisor_mark(home) is None:
+        raise ServiceError(
+            expected="a running supervisor", got="one that was killed", where=str(home.root), do="run `penstock up` or `penstock down`"
+        )
+    return state
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

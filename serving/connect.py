@@ -1,0 +1,18 @@
+"""Where the running system is: the settings of every command."""
+
+from __future__ import annotations
+
+from schemas.settings import Settings
+from serving.local.home import Home
+from serving.state import read_state
+
+
+def current_settings() -> Settings:
+    """Return the settings of a command: the environment's, else those of the running system of this home."""
+    settings = Settings()
+    home = Home.default()
+    found: dict[str, object] = {"home": home.root}
+    state = read_state(home)
+    if state is not None:
+        found |= {"bootstrap_servers": state.bootstrap_servers, "redis_url": state.redis_url}
+    return settings.model_copy(update={name: value for name, value in found.items() if name not in settings.model_fields_set})

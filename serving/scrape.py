@@ -1,0 +1,115 @@
+"""Reads what parts say of themselves: their metrics over loopback, their memory from the kernel."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from serving.local.processes import LOOPBACK, port_answers
+from serving.watch import Watched, WatchedPart, WatchedService
+
+_TIMEOUT_S = 1.0
+_EAGER_S = 0.2
+_CALM_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was last read of one process; the times are Unix seconds."""
+
+    pid: int
+    ready: bool
+    lag: int | None = None
+    last_progress: float | None = None
+    memory_mb: float | None = None
+
+
+class Scraper(threading.Thread):
+    """Reads all watched things again and again, more often while some are not ready.
+
+    Parameters
+    ----------
+    watched : Sequence[Watched]
+        What to read.
+    """
+
+    def __init__(self, watched: Sequence[Watched]) -> None:
+        super().__init__(name="scraper", daemon=True)
+        self._watched = watched
+        self._readings: dict[str, Reading] = {}
+        self._ended = threading.Event()
+
+    def reading(self, name: str, pid: int | None) -> Reading | None:
+        """Return the last reading of this very process."""
+        found = self._readings.get(name)
+        return found if found is not None and found.pid == pid else None
+
+    def run(self) -> None:
+        """Read until :meth:`end`."""
+        while not self._ended.is_set():
+            for thing in self._watched:
+                self._read(thing)
+            calm = all(reading.ready for reading in self._readings.values()) and len(self._readings) == len(self._watched)
+            self._ended.wait(_CALM_S if calm else _EAGER_S)
+
+    def end(self) -> None:
+        """Read no more."""
+        self._ended.set()
+
+    def _read(self, thing: Watched) -> None:
+        pid = thing.pid
+        if pid is None:
+            self._readings.pop(thing.name, None)
+            return
+        if isinstance(thing, WatchedService):
+            self._readings[thing.name] = Reading(pid=pid, ready=port_answers(thing.service.ports[0]), memory_mb=memory_mb(pid))
+        elif isinstance(thing, WatchedPart):
+            values = scrape(thing)
+            if values is not None:
+                progress = values.get("penstock_last_progress_seconds", 0.0)
+                self._readings[thing.name] = Reading(
+                    pid=pid,
+                    ready=values.get("penstock_ready", 0.0) == 1.0,
+                    lag=int(values.get("penstock_lag", 0.0)),
+                    last_progress=progress if progress > 0.0 else None,
+                    memory_mb=memory_mb(pid),
+                )
+
+
+def scrape(part: WatchedPart) -> dict[str, float] | None:
+    """Return the plain (label-less) metrics of a part, None when it does not answer."""
+    try:
+        connection = http.client.HTTPConnection(LOOPBACK, int(part.port_file.read_text(encoding="ascii")), timeout=_TIMEOUT_S)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+    return read_plain(text)
+
+
+def read_plain(text: str) -> dict[str, float]:
+    r"""Return the label-less samples of a Prometheus exposition.
+
+    Examples
+    --------
+    >>> read_plain("# HELP a b\na_total 3.0\nb{x=\"1\"} 4.0\n")
+    {'a_total': 3.0}
+    """
+    lines = (line.split(" ") for line in text.splitlines() if line and not line.startswith("#") and "{" not in line)
+    return {name: float(value) for name, value, *_ in lines}
+
+
+def memory_mb(pid: int) -> float | None:
+    """Return the resident memory of a process in MiB, None when it has ended."""
+    try:
+        resident: int = psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return None
+    return round(resident / 2**20, 1)

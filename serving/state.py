@@ -1,0 +1,89 @@
+"""What the supervisor says of the running system, in one file that is always whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from serving.local.home import Home
+from serving.local.processes import ProcessMark, write_whole
+
+
+class PartState(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table.
+
+    Parameters
+    ----------
+    name : str
+        Of the part.
+    pid : int, optional
+        None while it does not run.
+    status : str
+        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`.
+    ready : bool
+        Whether it does its work.
+    lag : int, optional
+        Records that wait in front of it.
+    memory_mb : float, optional
+        Resident memory in MiB.
+    restarts : int
+        How often it was started again.
+    last_progress_s : float, optional
+        Seconds since it last worked on a record; None: not yet.
+    last_words : str
+        Why it ended last, empty when it never did.
+    """
+
+    name: str
+    pid: int | None
+    status: str
+    ready: bool
+    lag: int | None = None
+    memory_mb: float | None = None
+    restarts: int = 0
+    last_progress_s: float | None = None
+    last_words: str = ""
+
+
+class SystemState(msgspec.Struct, frozen=True, kw_only=True):
+    """The system as a whole; `at_ms` is when this was written."""
+
+    bootstrap_servers: str
+    redis_url: str
+    parts: list[PartState]
+    at_ms: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether every part does its work."""
+        return all(part.ready for part in self.parts)
+
+
+def state_file(home: Home) -> Path:
+    """Return where the state of a home is written."""
+    return home.run / "state.json"
+
+
+def write_state(home: Home, state: SystemState) -> None:
+    """Replace the state file."""
+    write_whole(state_file(home), msgspec.json.encode(state).decode())
+
+
+def read_state(home: Home) -> SystemState | None:
+    """Return what was last written, None when there is nothing."""
+    try:
+        return msgspec.json.decode(state_file(home).read_bytes(), type=SystemState)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def supervisor_mark(home: Home) -> ProcessMark | None:
+    """Return the running supervisor of a home, None when there is none."""
+    mark = ProcessMark.read(supervisor_file(home))
+    return mark if mark is not None and mark.alive() else None
+
+
+def supervisor_file(home: Home) -> Path:
+    """Return where the supervisor writes its process mark."""
+    return home.run / "supervisor.pid"

@@ -1,0 +1,187 @@
+"""Keeps the parts of one home running: a detached process that starts them, starts them again, and tells how they are.
+
+Run as ``python -m serving.supervisor HOME``; the plan is in ``HOME/run/plan.json``. SIGTERM stops the parts, then the supervisor.
+The broker and the store outlive it: `penstock down` stops them last.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+import structlog
+
+from serving.local import Home, LocalKafka, LocalRedis
+from serving.local.processes import ProcessMark, file_lock, write_whole
+from serving.parts import Plan, environment
+from serving.scrape import Scraper
+from serving.state import PartState, SystemState, supervisor_file, write_state
+from serving.watch import Watched, WatchedPart, WatchedService
+
+STOP_WITHIN_S = 10.0
+"""Seconds that parts have to end after SIGTERM; then they are killed."""
+_TURN_S = 0.2
+_WRITE_EVERY_S = 0.5
+
+
+def plan_file(home: Home) -> Path:
+    """Return where the plan of a home is written."""
+    return home.run / "plan.json"
+
+
+def write_plan(home: Home, plan: Plan) -> None:
+    """Write the plan that the next supervisor carries out."""
+    write_whole(plan_file(home), msgspec.json.encode(plan).decode())
+
+
+def read_plan(home: Home) -> Plan | None:
+    """Return the plan of the current or last supervisor, None when there was none."""
+    try:
+        return msgspec.json.decode(plan_file(home).read_bytes(), type=Plan)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+class Supervisor:
+    """Carries out a plan until it is asked to stop.
+
+    Parameters
+    ----------
+    home : Home
+        Whose parts these are.
+    plan : Plan
+        What to keep running.
+    """
+
+    def __init__(self, home: Home, plan: Plan) -> None:
+        self._home = home
+        self._plan = plan
+        self._parts = [
+            WatchedPart(spec, environment(plan, spec, home.root), home.logs / f"{spec.name}.log", home.run / f"{spec.name}.port")
+            for spec in plan.parts
+        ]
+        self._watched: Sequence[Watched] = [*self._services(), *self._parts]
+        self._scraper = Scraper(self._watched)
+        self._stopping = False
+        self._written_at = 0.0
+
+    def run(self) -> None:
+        """Start everything, keep it running, and stop it when SIGTERM or SIGINT comes."""
+        wake = _wake_on_signals(self._stop)
+        self._scraper.start()
+        try:
+            while not self._stopping:
+                now = time.monotonic()
+                for thing in self._watched:
+                    thing.tend(now)
+                if now - self._written_at >= _WRITE_EVERY_S:
+                    self._write()
+                select.select([wake], [], [], _TURN_S)
+                _drain(wake)
+        finally:
+            self._scraper.end()
+            self._end_parts()
+            self._write()
+
+    def _services(self) -> list[WatchedService]:
+        services = [(LocalKafka, self._plan.kafka_port), (LocalRedis, self._plan.redis_port)]
+        return [WatchedService(kind(self._home, port=port)) for kind, port in services if port is not None]
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _end_parts(self) -> None:
+        for number, bound_s in ((signal.SIGTERM, STOP_WITHIN_S), (signal.SIGKILL, STOP_WITHIN_S)):
+            for part in self._parts:
+                part.signal(number)
+            deadline = time.monotonic() + bound_s
+            while any(part.running() for part in self._parts) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    def _write(self) -> None:
+        self._written_at = time.monotonic()
+        parts = [self._row(thing) for thing in self._watched]
+        state = SystemState(
+            bootstrap_servers=self._plan.bootstrap_servers, redis_url=self._plan.redis_url, parts=parts, at_ms=int(time.time() * 1_000)
+        )
+        write_state(self._home, state)
+
+    def _row(self, thing: Watched) -> PartState:
+        pid = thing.pid
+        reading = self._scraper.reading(thing.name, pid)
+        ready = reading is not None and reading.ready
+        progress = None if reading is None else reading.last_progress
+        return PartState(
+            name=thing.name,
+            pid=pid,
+            status=self._status(thing, running=pid is not None, ready=ready),
+            ready=ready,
+            lag=None if reading is None else reading.lag,
+            memory_mb=None if reading is None else reading.memory_mb,
+            restarts=thing.restarts,
+            last_progress_s=None if progress is None else max(0.0, round(time.time() - progress, 1)),
+            last_words=thing.last_words,
+        )
+
+    def _status(self, thing: Watched, *, running: bool, ready: bool) -> str:
+        if self._stopping:
+            return "stopping" if running else "stopped"
+        if ready:
+            return "ready"
+        if thing.looping:
+            return "crash-looping"
+        return "starting" if running else "restarting"
+
+
+def _wake_on_signals(stop: signal._HANDLER) -> int:
+    """Return a file descriptor that gets readable when a child ends or a stop is asked for."""
+    readable, writable = os.pipe()
+    os.set_blocking(readable, False)
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return readable
+
+
+def _drain(readable: int) -> None:
+    try:
+        os.read(readable, 4_096)
+    except BlockingIOError:
+        return
+
+
+def main(argv: Sequence[str]) -> None:
+    """Supervise the home that is named on the command line; only one supervisor of a home can run."""
+    home = Home(Path(argv[1]))
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    plan = read_plan(home)
+    if plan is None:
+        sys.exit(f"expected a plan, got none, at {plan_file(home)}; run `penstock up`")
+    with file_lock(home.run / "supervisor.lock", timeout_s=5.0):
+        mark = ProcessMark.of(os.getpid())
+        if mark is None:
+            sys.exit("expected to find this very process, got none, at /proc")
+        mark.write(supervisor_file(home))
+        try:
+            Supervisor(home, plan).run()
+        finally:
+            supervisor_file(home).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

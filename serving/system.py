@@ -1,0 +1,234 @@
+"""Brings the whole system up and takes it down; a start that fails leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+from confluent_kafka.admin import AdminClient
+
+from schemas.settings import Settings
+from schemas.topics import load_topics
+from serving.errors import ConfigError, ServiceError
+from serving.local import Home, LocalKafka, LocalRedis
+from serving.local.home import wipe
+from serving.local.processes import ProcessMark, file_lock, rotate, spawn, tail
+from serving.parts import HOME_MARK, PartSpec, Plan
+from serving.state import SystemState, read_state, state_file, supervisor_mark
+from serving.supervisor import STOP_WITHIN_S, read_plan, write_plan
+from serving.topics import apply_topics, plan_topics
+
+READY_WITHIN_S = 120.0
+_UP_LOCK_WAIT_S = 5.0
+_POLL_S = 0.1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a person asks `penstock up` for.
+
+    Parameters
+    ----------
+    parts : tuple of PartSpec
+        The processes to run.
+    bootstrap_servers, redis_url : str, optional
+        Services that exist; None: start our own.
+    fresh : bool
+        Begin with no data.
+    wait : bool
+        Return only when every part is ready.
+    """
+
+    parts: tuple[PartSpec, ...]
+    bootstrap_servers: str | None = None
+    redis_url: str | None = None
+    fresh: bool = False
+    wait: bool = True
+
+
+def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
+    """Start services and parts and wait until they are ready; return their state (None where it does not wait).
+
+    Parameters
+    ----------
+    home : Home
+        Where everything is kept.
+    wanted : Wanted
+        What shall run.
+    say : Callable[[str], None]
+        Is told of each step.
+
+    Raises
+    ------
+    ConfigError
+        When the system runs already with other settings.
+    ServiceError
+        When something does not get ready; everything has been stopped again.
+    """
+    home.create()
+    with file_lock(home.run / "up.lock", timeout_s=_UP_LOCK_WAIT_S):
+        if wanted.fresh:
+            down(home)
+        elif supervisor_mark(home) is not None:
+            _require_same(home, wanted)
+            return _wait(home) if wanted.wait else read_state(home)
+        with _all_or_nothing(home):
+            _start(home, wanted, say)
+            say("waiting until every part is ready")
+            return _wait(home) if wanted.wait else None
+
+
+def down(home: Home) -> list[str]:
+    """Stop everything of a home and return the names of what ran."""
+    stopped: list[str] = []
+    if not home.run.is_dir():
+        return stopped
+    mark = supervisor_mark(home)
+    if mark is not None:
+        state = read_state(home)
+        stopped += [part.name for part in state.parts if part.pid is not None] if state is not None else []
+        mark.end(2 * STOP_WITHIN_S + 1.0)
+    stopped += stop_leftovers(home)
+    for service in (LocalRedis(home), LocalKafka(home)):
+        if service.running() and service.name not in stopped:
+            stopped.append(service.name)
+        service.stop()
+    state_file(home).unlink(missing_ok=True)
+    return stopped
+
+
+def stop_leftovers(home: Home) -> list[str]:
+    """Stop parts that a killed supervisor left behind, and return their names."""
+    left = _leftovers(home)
+    for _, mark in left:
+        _ask_to_end(mark)
+    for _, mark in left:
+        mark.end(STOP_WITHIN_S)
+    return sorted({name for name, _ in left})
+
+
+def _start(home: Home, wanted: Wanted, say: Say) -> None:
+    stop_leftovers(home)
+    if wanted.fresh:
+        for folder in (home.recovery, home.segments):
+            wipe(folder)
+        home.create()
+    kafka, redis = LocalKafka(home), LocalRedis(home)
+    if wanted.bootstrap_servers is None:
+        say("starting Kafka")
+        kafka.start(fresh=wanted.fresh)
+    if wanted.redis_url is None:
+        say("starting Redis")
+        redis.start(fresh=wanted.fresh)
+    plan = Plan(
+        bootstrap_servers=wanted.bootstrap_servers or kafka.bootstrap_servers,
+        redis_url=wanted.redis_url or redis.url,
+        kafka_port=None if wanted.bootstrap_servers else kafka.ports[0],
+        redis_port=None if wanted.redis_url else redis.ports[0],
+        parts=wanted.parts,
+    )
+    say("applying topics.yaml")
+    settings = Settings(bootstrap_servers=plan.bootstrap_servers)
+    admin = AdminClient({**settings.kafka(), "log_level": 0})
+    apply_topics(admin, plan_topics(admin, load_topics().values(), prefix=settings.topic_prefix))
+    say("starting the parts")
+    write_plan(home, plan)
+    _supervise(home)
+
+
+def _supervise(home: Home) -> None:
+    state_file(home).unlink(missing_ok=True)
+    log = home.logs / "supervisor.log"
+    rotate(log)
+    started = spawn([sys.executable, "-P", "-m", "serving.supervisor", str(home.root)], log=log)
+    deadline = time.monotonic() + READY_WITHIN_S
+    while read_state(home) is None:
+        if not started.alive() or time.monotonic() > deadline:
+            raise ServiceError(expected="a supervisor", got="one that ended by itself", where=str(log), do=f"it says:\n{tail(log)}")
+        time.sleep(_POLL_S)
+
+
+def _wait(home: Home) -> SystemState:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while True:
+        state = read_state(home)
+        if state is not None and state.ready:
+            return state
+        if supervisor_mark(home) is None:
+            raise ServiceError(expected="a running supervisor", got="none", where=str(home.run), do=f"read {home.logs / 'supervisor.log'}")
+        if state is not None:
+            _refuse_crash_loops(home, state)
+        if time.monotonic() > deadline:
+            late = [part.name for part in state.parts if not part.ready] if state is not None else ["everything"]
+            raise ServiceError(
+                expected=f"every part to be ready within {READY_WITHIN_S:g} s",
+                got=f"{', '.join(late)} still starting",
+                where=str(home.root),
+                do=f"read {home.logs / (late[0] + '.log')}",
+            )
+        time.sleep(_POLL_S)
+
+
+def _refuse_crash_loops(home: Home, state: SystemState) -> None:
+    looping = [part for part in state.parts if part.status == "crash-looping"]
+    if looping:
+        raise ServiceError(
+            expected="every part to get ready",
+            got="; ".join(f"{part.name} crash-looping ({part.last_words})" for part in looping),
+            where=str(home.root),
+            do=f"read {home.logs / (looping[0].name + '.log')}",
+        )
+
+
+@contextmanager
+def _all_or_nothing(home: Home) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        down(home)
+        raise
+
+
+def _require_same(home: Home, wanted: Wanted) -> None:
+    plan = read_plan(home)
+    same = (
+        plan is not None
+        and plan.parts == wanted.parts
+        and wanted.bootstrap_servers in {None if plan.kafka_port else plan.bootstrap_servers}
+        and wanted.redis_url in {None if plan.redis_port else plan.redis_url}
+    )
+    if not same:
+        raise ConfigError(
+            expected="a system that is down, or runs with these settings",
+            got="one that runs with others",
+            where=str(home.root),
+            do="run `penstock down` first",
+        )
+
+
+def _leftovers(home: Home) -> list[tuple[str, ProcessMark]]:
+    """Return the running parts of a home, found by the mark in their environment."""
+    found: list[tuple[str, ProcessMark]] = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.uids().real != os.getuid():
+                continue
+            variables = process.environ()
+        except psutil.Error:
+            continue
+        mark = ProcessMark.of(process.pid) if variables.get(HOME_MARK) == str(home.root) else None
+        if mark is not None:
+            found.append((variables.get("PENSTOCK_PART", "part"), mark))
+    return found
+
+
+def _ask_to_end(mark: ProcessMark) -> None:
+    if mark.alive():
+        psutil.Process(mark.pid).terminate()

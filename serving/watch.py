@@ -1,0 +1,234 @@
+"""What a supervisor watches: processes of its own and local services, each started again when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from serving.errors import PenstockError
+from serving.local.processes import ProcessMark, rotate, spawn, tail
+from serving.local.service import LocalService
+from serving.parts import PartSpec, command
+
+_log = structlog.get_logger("penstock.supervisor")
+
+LOOPING_AFTER = 3
+"""Ends in a row, none after a stable run, that make a crash loop."""
+STABLE_AFTER_S = 20.0
+"""A part that ran for this long is started again as if it had never ended."""
+_FIRST_DELAY_S = 0.5
+_LONGEST_DELAY_S = 15.0
+
+
+class Backoff:
+    """When to start again: at once, then after 0.5 s, 1 s, 2 s … 15 s, until a run was stable.
+
+    Examples
+    --------
+    >>> backoff = Backoff()
+    >>> [backoff.delay_after(uptime_s=1.0) for _ in range(4)]
+    [0.0, 0.5, 1.0, 2.0]
+    >>> backoff.delay_after(uptime_s=60.0)
+    0.0
+    """
+
+    def __init__(self) -> None:
+        self._ends = 0
+
+    @property
+    def looping(self) -> bool:
+        """Whether this is a crash loop."""
+        return self._ends >= LOOPING_AFTER
+
+    def delay_after(self, *, uptime_s: float) -> float:
+        """Count an end after `uptime_s` seconds of running and return the seconds to wait."""
+        if uptime_s >= STABLE_AFTER_S:
+            self._ends = 0
+        self._ends += 1
+        return 0.0 if self._ends == 1 else min(_FIRST_DELAY_S * 2.0 ** (self._ends - 2), _LONGEST_DELAY_S)
+
+
+class Watched(Protocol):
+    """Something that is kept running; `now` is a monotonic time in seconds."""
+
+    name: str
+    restarts: int
+    last_words: str
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+
+    @property
+    def looping(self) -> bool:
+        """Whether it ends again and again."""
+
+    def tend(self, now: float) -> None:
+        """Notice an end, start again when it is time."""
+
+
+class WatchedPart:
+    """A part of the system, a child of the supervisor.
+
+    Parameters
+    ----------
+    spec : PartSpec
+        What to run.
+    env : Mapping[str, str]
+        Its whole environment.
+    log : Path
+        Gets its output; turned over at the first start.
+    port_file : Path
+        Where it will write its metrics port.
+    """
+
+    def __init__(self, spec: PartSpec, env: Mapping[str, str], log: Path, port_file: Path) -> None:
+        self.name = spec.name
+        self.restarts = 0
+        self.last_words = ""
+        self.port_file = port_file
+        self._spec = spec
+        self._env = env
+        self._log = log
+        self._backoff = Backoff()
+        self._mark: ProcessMark | None = None
+        self._started_at = 0.0
+        self._next_start_at: float | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+        mark = self._mark
+        return None if mark is None else mark.pid
+
+    @property
+    def looping(self) -> bool:
+        """Whether it ends again and again."""
+        return self._backoff.looping
+
+    def tend(self, now: float) -> None:
+        """Notice an end, start again when it is time."""
+        if self._mark is not None:
+            how = _end_of(self._mark.pid)
+            if how is not None:
+                self._ended(now, how)
+        if self._mark is None and (self._next_start_at is None or now >= self._next_start_at):
+            self._start(now)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless it does not run."""
+        if self.running() and self._mark is not None:
+            os.kill(self._mark.pid, number)
+
+    def running(self) -> bool:
+        """Tell whether the process runs, without starting it again."""
+        if self._mark is not None and _end_of(self._mark.pid) is not None:
+            self._mark = None
+        return self._mark is not None
+
+    def _start(self, now: float) -> None:
+        if self._next_start_at is None:
+            rotate(self._log)
+        else:
+            self.restarts += 1
+        self.port_file.unlink(missing_ok=True)
+        self._started_at = now
+        try:
+            self._mark = spawn(command(self._spec), log=self._log, env=self._env)
+        except PenstockError as error:
+            self._ended(now, str(error))
+
+    def _ended(self, now: float, how: str) -> None:
+        self._mark = None
+        self.last_words = f"{how}: {last_words(self._log)}"
+        delay_s = self._backoff.delay_after(uptime_s=now - self._started_at)
+        self._next_start_at = now + delay_s
+        _log.warning("part ended", part=self.name, last_words=self.last_words, again_in_s=delay_s)
+
+
+class WatchedService:
+    """The local broker or store: not a child, looked for by its mark, started again on a thread since that takes seconds.
+
+    Parameters
+    ----------
+    service : LocalService
+        With a fixed port, so that it comes back where its clients look for it.
+    """
+
+    def __init__(self, service: LocalService) -> None:
+        self.name = service.name
+        self.service = service
+        self.restarts = 0
+        self.last_words = ""
+        self._backoff = Backoff()
+        self._failure = ""
+        self._started_at = 0.0
+        self._next_start_at: float | None = None
+        self._starter: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, None while it does not run."""
+        return self.service.pid
+
+    @property
+    def looping(self) -> bool:
+        """Whether it ends again and again."""
+        return self._backoff.looping
+
+    def tend(self, now: float) -> None:
+        """Notice an end, start again when it is time."""
+        if (self._starter is not None and self._starter.is_alive()) or self.service.running():
+            return
+        if self._next_start_at is None:
+            self.last_words = self._failure or last_words(self.service.log)
+            delay_s = self._backoff.delay_after(uptime_s=now - self._started_at)
+            self._next_start_at = now + delay_s
+            _log.warning("service ended", part=self.name, last_words=self.last_words, again_in_s=delay_s)
+        if now >= self._next_start_at:
+            self.restarts += 1
+            self._next_start_at = None
+            self._starter = threading.Thread(target=self._start, name=f"start-{self.name}", daemon=True)
+            self._starter.start()
+
+    def _start(self) -> None:
+        self._failure = ""
+        try:
+            self.service.start()
+        except PenstockError as error:
+            self._failure = str(error)
+        self._started_at = time.monotonic()
+
+
+def last_words(log: Path) -> str:
+    """Return the last line of a log that says something: of JSON lines the error or the event."""
+    for line in reversed(tail(log, lines=5).splitlines()):
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            fields = {"event": line.strip()}
+        if isinstance(fields, dict):
+            text = str(fields.get("error") or fields.get("event") or "")
+            if text:
+                return text
+    return "no word in its log"
+
+
+def _end_of(pid: int) -> str | None:
+    """Return how a child ended, None while it runs."""
+    try:
+        ended, code = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return "ended"
+    if ended == 0:
+        return None
+    number = os.waitstatus_to_exitcode(code)
+    return f"exit code {number}" if number >= 0 else f"killed by {signal.Signals(-number).name}"
