@@ -158,3 +158,10 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     features: bytes
     response_sha256: str
     latency_ms: dict[str, float] = {}
+
+    def candidate_counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many candidates each source found, and how many were dropped for each reason."""
+        masks = memoryview(self.candidates.sources).cast("H").tolist()
+        found = {name: sum(mask >> bit & 1 for mask in masks) for bit, name in enumerate(self.sources)}
+        dropped = {reason: self.candidates.dropped.count(number) for number, reason in enumerate(self.reasons, 1)}
+        return found, {reason: n for reason, n in dropped.items() if n}
