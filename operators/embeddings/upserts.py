@@ -1,0 +1,89 @@
+"""From records of the catalogue to records of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from operators.embeddings.content import ContentVectors
+from operators.embeddings.simhash import SimHash
+from schemas.catalog import CatalogItem, ItemVector
+from schemas.codec import DecodeError, decode
+
+
+class Upsert(NamedTuple):
+    """A record of the catalogue: its offset, its key, and its value; None deletes the video."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Refused(NamedTuple):
+    """A record that is no catalogue item, and why."""
+
+    upsert: Upsert
+    error: DecodeError
+
+
+class VectorUpserts:
+    """Turns a batch of catalogue records into the newest vector of each video they name.
+
+    The last record of a video wins. The result depends on the records alone, so a batch that is worked on twice gives the same bytes.
+
+    Parameters
+    ----------
+    vectors
+        Makes the content vectors.
+    simhash
+        Makes the SimHashes.
+
+    Examples
+    --------
+    >>> upserts = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())
+    >>> good, bad = upserts([Upsert(7, b"1", b'{"video_id":"1","tags":["cooking"]}'), Upsert(8, b"2", None), Upsert(9, b"3", b"{")])
+    >>> [(video_id, vector and vector.catalog_offset) for video_id, vector in good.items()], bad[0].error.malformed
+    ([('1', 7), ('2', None)], True)
+    """
+
+    def __init__(self, *, vectors: ContentVectors, simhash: SimHash) -> None:
+        self.vectors = vectors
+        self.simhash = simhash
+
+    def __call__(self, upserts: Sequence[Upsert]) -> tuple[dict[str, ItemVector | None], list[Refused]]:
+        """Return the vector (None: deleted) of each video in order of last mention, and the records that were refused."""
+        newest: dict[str, tuple[int, CatalogItem | None]] = {}
+        refused: list[Refused] = []
+        for upsert in upserts:
+            try:
+                video_id, item = _read(upsert)
+            except DecodeError as error:
+                refused.append(Refused(upsert, error))
+                continue
+            newest.pop(video_id, None)
+            newest[video_id] = upsert.offset, item
+        items = [item for _, item in newest.values() if item is not None]
+        made = zip(self.vectors(items), self.simhash(items).tolist(), strict=True)
+        result: dict[str, ItemVector | None] = {}
+        for video_id, (offset, item) in newest.items():
+            if item is None:
+                result[video_id] = None
+                continue
+            vector, simhash = next(made)
+            result[video_id] = ItemVector(video_id=video_id, vector=vector.tobytes(), simhash=simhash, catalog_offset=offset)
+        return result, refused
+
+
+def _read(upsert: Upsert) -> tuple[str, CatalogItem | None]:
+    try:
+        key = (upsert.key or b"").decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(malformed=True, detail=f"Expected a key in UTF-8, got {error.object[:40]!r}", path="key") from None
+    if upsert.value is not None:
+        item = decode(CatalogItem, upsert.value)
+        if item.video_id == key:
+            return key, item
+        raise DecodeError(malformed=False, detail=f"Expected the key {item.video_id!r}, got {key!r}", path="key")
+    if not key:
+        raise DecodeError(malformed=False, detail="Expected the video's id as key of a deletion, got none", path="key")
+    return key, None
