@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from serving.errors import ServiceError
 from serving.local.home import Home, wipe
@@ -125,11 +125,10 @@ class LocalService(ABC):
             if fresh:
                 wipe(self.folder)
                 self.folder.mkdir(mode=0o700)
-            if mark is None:
+            # A process that was found may be one that has just been killed and is about to end.
+            if mark is None or not self._ready(mark):
                 self._start_new()
-            else:
-                self._wait_until_ready(mark)
-                self.trim_log()
+            self.trim_log()
         return self.address
 
     def stop(self) -> None:
@@ -151,14 +150,10 @@ class LocalService(ABC):
     def _start_new(self) -> None:
         # Between choosing a port and listening on it another program may take it: then the start is tried again.
         for left in reversed(range(_PORT_TRIES)):
-            mark = self._launch()
-            try:
-                self._wait_until_ready(mark)
-            except ServiceError:
-                if left == 0 or self.port or all(port_is_free(port) for port in self.ports):
-                    raise
-            else:
+            if self._ready(self._launch()):
                 return
+            if left == 0 or self.port or all(port_is_free(port) for port in self.ports):
+                self._fail("it ended by itself")
 
     def _launch(self) -> ProcessMark:
         ports = self._choose_ports()
@@ -189,20 +184,23 @@ class LocalService(ABC):
             chosen.append(choose_port(*wanted, avoid=chosen))
         return tuple(chosen)
 
-    def _wait_until_ready(self, mark: ProcessMark) -> None:
+    def _ready(self, mark: ProcessMark) -> bool:
+        """Wait until the process answers; False when it ended by itself, and nothing is left of it after an error."""
         deadline = time.monotonic() + self.ready_within_s
         try:
             while not self.answers(mark):
                 if not mark.alive():
-                    self._fail("it ended by itself")
+                    self._end(mark)
+                    return False
                 if time.monotonic() > deadline:
                     self._fail("it does not answer")
                 time.sleep(_POLL_S)
         except BaseException:
             self._end(mark)
             raise
+        return True
 
-    def _fail(self, got: str) -> None:
+    def _fail(self, got: str) -> NoReturn:
         raise ServiceError(
             expected=f"{self.name} to be ready within {self.ready_within_s:g} s",
             got=got,
