@@ -1,0 +1,218 @@
+"""The feed: from a request and what is known of its person to the answer and its lineage; no broker, no store, no clock."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from operators.chain import feed_pipeline
+from operators.filters.seen import AlreadySeen
+from operators.filters.session import ServedThisSession
+from operators.lineage import Arrival, lineage
+from operators.pipeline import RANK, Clock, Outcome, Pipeline
+from operators.query import Query, query
+from operators.ranking.features import FEATURE_SET
+from operators.reasons import reasons
+from operators.reranking.page import NEAR_DUPLICATE
+from operators.tables.side import SideTables
+from operators.tokens import sign_page
+from schemas.features import ServedPage
+from schemas.feed import FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
+
+POLICY = "spaced_epsilon_slots"
+EXHAUSTED = frozenset((AlreadySeen.reason, ServedThisSession.reason, NEAR_DUPLICATE))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, its lineage, and the page to remember (None where nobody is shown anything).
+
+    `response` and `served` carry no `latency_ms` yet: `timed` fills it in, `served.response_sha256` is of the bytes without it.
+    """
+
+    response: FeedResponse
+    served: ServedRecord
+    page: ServedPage | None
+    outcome: Outcome
+
+    def timed(self, latency_ms: dict[str, float]) -> tuple[FeedResponse, ServedRecord]:
+        """Return response and lineage with the time that each stage took."""
+        return (
+            msgspec.structs.replace(self.response, latency_ms=latency_ms),
+            msgspec.structs.replace(self.served, latency_ms=latency_ms),
+        )
+
+
+class FeedEngine:
+    """Answers requests from the side tables as they stand.
+
+    The same request, state read, tables and skipped stages give the same bytes, whatever came before and wherever rows lie.
+
+    The level of an answer: `full` where all that is known took part (before anything was learned, that is the initial weights);
+    `cf_cache` where the ranker failed, so that the retrieval order stands; `regional_trending` and `global_popular` where the store did not
+    answer, so that nothing is known of the person (the first if the region has a trending list); `global_popular` also where the person
+    saw everything, so that old videos come again, but never those of the page before; `empty_catalogue` where there is nothing to
+    show. `online_model` and `user_cache` belong to stages that do not exist yet: a deep model and a cache of pages.
+
+    Parameters
+    ----------
+    tables
+        The side tables; the caller applies records to them between answers.
+    secret
+        Key of the tracking tokens, 16 to 64 bytes.
+    seed
+        The system's seed.
+    worker
+        Name of the process, for the lineage.
+    pipeline
+        The stages; the feed's own by default.
+    """
+
+    def __init__(self, *, tables: SideTables, secret: bytes, seed: int, worker: str, pipeline: Pipeline | None = None) -> None:
+        self.tables = tables
+        self.secret = secret
+        self.seed = seed
+        self.worker = worker
+        self.pipeline = feed_pipeline() if pipeline is None else pipeline
+
+    def answer(
+        self,
+        *,
+        request: FeedRequest,
+        raw: bytes,
+        request_id: str,
+        read: ReadState,
+        now_ms: int,
+        sequence: int,
+        attempt: int = 1,
+        skip: Collection[str] = (),
+        clock: Clock | None = None,
+    ) -> Answer:
+        """Answer one request.
+
+        Parameters
+        ----------
+        request, raw
+            The request and its bytes.
+        request_id
+            Its name, also where it brought none.
+        read
+            What was read of the person.
+        now_ms
+            The "now" of the answer.
+        sequence
+            Number of the answer in this process.
+        attempt
+            Which attempt of the client this is.
+        skip
+            Stages that must not take part: `skipped` of a recorded answer.
+        clock
+            Monotonic seconds; without one nothing is timed and no budget binds.
+        """
+        asked = query(tables=self.tables, request=request, request_id=request_id, now_ms=now_ms, read=read, seed=self.seed)
+        outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
+        exhausted = not outcome.slots and self.tables.items.n_listed > 0
+        if exhausted:
+            asked = replace(asked, relaxed=EXHAUSTED)
+            outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
+        level = self._level(asked, outcome, exhausted)
+        items = self._items(asked, outcome)
+        response = FeedResponse(
+            request_id=request_id,
+            user_id=request.user_id,
+            now_ms=now_ms,
+            items=items,
+            degradation_level=level,
+            next_cursor=_cursor(request_id, now_ms),
+            model_versions=self._versions(),
+        )
+        served = lineage(
+            asked,
+            outcome,
+            self.pipeline,
+            response,
+            Arrival(raw=raw, read=read, sequence=sequence, attempt=attempt, worker=self.worker, seed=self.seed),
+        )
+        return Answer(response, served, self._page(asked, outcome, items), outcome)
+
+    def _level(self, asked: Query, outcome: Outcome, exhausted: bool) -> Level:
+        if not outcome.slots:
+            return Level.EMPTY_CATALOGUE
+        if not asked.available:
+            regional = asked.region is not None and self.tables.trending.of(f"region:{asked.region}") is not None
+            return Level.REGIONAL_TRENDING if regional else Level.GLOBAL_POPULAR
+        if exhausted:
+            return Level.GLOBAL_POPULAR
+        return Level.CF_CACHE if RANK in outcome.skipped else Level.FULL
+
+    def _versions(self) -> dict[str, str]:
+        installed = self.tables.segment
+        return {
+            "online": str(self.tables.weights.version),
+            "objective": self.tables.objective.current.version,
+            "features": FEATURE_SET,
+            "index": "none" if installed is None else installed.announced.segment_id,
+        }
+
+    def _items(self, asked: Query, outcome: Outcome) -> list[FeedItem]:
+        slots = outcome.slots
+        places = outcome.ranked[[slot.rank for slot in slots]] if slots else outcome.ranked[:0]
+        rows = outcome.rows[places].tolist()
+        ids = [self.tables.videos.ids[row] for row in rows]
+        tokens = sign_page(
+            self.secret,
+            request_id=asked.request_id,
+            video_ids=ids,
+            now_ms=asked.now_ms,
+            propensities=[slot.propensity for slot in slots],
+            policy=POLICY,
+            model_version=str(self.tables.weights.version),
+        )
+        scores = np.nan_to_num(outcome.scores[places], nan=0.0, posinf=0.0, neginf=0.0).tolist()
+        sources = self._sources(outcome)
+        why = reasons(asked, rows, sources)
+        items = []
+        for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
+            record = self.tables.items.records[row]
+            if record is None:
+                message = f"expected a listed video, got {self.tables.videos.ids[row]}, at the page of {asked.request_id}"
+                raise RuntimeError(message)
+            items.append(
+                FeedItem(
+                    video_id=record.video_id,
+                    title=record.title,
+                    video_url=record.video_url,
+                    thumbnail_url=record.thumbnail_url,
+                    prefetch_url=record.prefetch_url,
+                    creator_id=record.creator_id,
+                    score=round(score, 6),
+                    source=source,
+                    recommendation_reason=reason,
+                    tracking_token=token,
+                )
+            )
+        return items
+
+    def _sources(self, outcome: Outcome) -> list[str]:
+        names = self.pipeline.source_names
+        main = outcome.main[outcome.ranked]
+        return [self.pipeline.explorer if slot.explored else names[main[slot.rank]] for slot in outcome.slots]
+
+    def _page(self, asked: Query, outcome: Outcome, items: list[FeedItem]) -> ServedPage | None:
+        if asked.request.shadow or not items:
+            return None
+        rows = outcome.rows[outcome.ranked[[slot.rank for slot in outcome.slots]]]
+        return ServedPage(
+            request_id=asked.request_id,
+            at_ms=asked.now_ms,
+            video_ids=[item.video_id for item in items],
+            simhashes=self.tables.vectors.simhash.values[rows].tolist(),
+        )
+
+
+def _cursor(request_id: str, now_ms: int) -> str:
+    return urlsafe_b64encode(f"{now_ms}/{request_id}".encode()).rstrip(b"=").decode()

@@ -1,0 +1,1 @@
+"""Filters: what may not be shown, each with its reason."""

@@ -1,0 +1,36 @@
+"""What moderation or the person took out stays out of every path, fallbacks included."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.query import Query, Rows
+
+
+class Moderated:
+    """Drops videos and creators that moderation blocks."""
+
+    reason = "blocked"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        """Return which of `rows` are blocked, shape (n,)."""
+        tables = query.tables
+        creators = tables.items.creator.values[rows]
+        removed: NDArray[np.bool_] = tables.moderation.video.values[rows] | ((creators >= 0) & tables.moderation.creator.values[creators])
+        return removed
+
+
+class HiddenByPerson:
+    """Drops videos and creators of which the person said "not interested" or which they reported."""
+
+    reason = "hidden"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        """Return which of `rows` the person hides, shape (n,)."""
+        removed: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
+        if len(query.hidden_videos) > 0:
+            removed |= np.isin(rows, query.hidden_videos)
+        if len(query.hidden_creators) > 0:
+            removed |= np.isin(query.tables.items.creator.values[rows], query.hidden_creators)
+        return removed

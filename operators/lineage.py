@@ -1,0 +1,71 @@
+"""The lineage of an answer: all that it depended on, and what became of each candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from operators.pipeline import Outcome, Pipeline
+from operators.query import Query
+from operators.ranking.features import FEATURE_SET
+from schemas.codec import encode
+from schemas.feed import CandidateTable, FeedResponse, ReadState, ServedItem, ServedRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How a request came: its bytes, what was read of the person, and who answered it as which one, at which attempt."""
+
+    raw: bytes
+    read: ReadState
+    sequence: int
+    attempt: int
+    worker: str
+    seed: int
+
+
+def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedResponse, arrival: Arrival) -> ServedRecord:
+    """Return the lineage record of an answer; `response` must not carry its latency yet."""
+    tables = query.tables
+    ids = tables.videos.ids
+    ranks = [slot.rank for slot in outcome.slots]
+    return ServedRecord(
+        request_id=query.request_id,
+        attempt=arrival.attempt,
+        user_id=query.request.user_id,
+        worker=arrival.worker,
+        sequence=arrival.sequence,
+        now_ms=query.now_ms,
+        request=arrival.raw,
+        read=arrival.read,
+        offsets=dict(tables.offsets),
+        segment_id=None if tables.segment is None else tables.segment.announced.segment_id,
+        model_versions=response.model_versions,
+        seed=arrival.seed,
+        level=response.degradation_level,
+        shadow=query.request.shadow,
+        skipped=outcome.skipped,
+        sources=list(pipeline.source_names),
+        reasons=list(pipeline.reasons),
+        candidates=CandidateTable(
+            video_ids="\n".join([ids[row] for row in outcome.rows.tolist()]),
+            sources=outcome.sources.tobytes(),
+            dropped=outcome.dropped.tobytes(),
+            scores=outcome.scores.tobytes(),
+        ),
+        ranked=[ids[row] for row in outcome.rows[outcome.ranked[: query.request.limit]].tolist()],
+        items=[
+            ServedItem(
+                video_id=item.video_id,
+                rank=slot.rank,
+                source=item.source,
+                score=item.score,
+                propensity=slot.propensity,
+                explored=slot.explored,
+            )
+            for item, slot in zip(response.items, outcome.slots, strict=True)
+        ],
+        feature_set=FEATURE_SET,
+        features=outcome.values[:, ranks].tobytes(),
+        response_sha256=sha256(encode(response)).hexdigest(),
+    )

@@ -1,0 +1,217 @@
+"""A request and its person, as rows and arrays of the side tables: what every stage of the feed reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b, shake_128
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.tables.side import SideTables
+from schemas.codec import DecodeError, unpack
+from schemas.features import ServedPage, Taken, UserState
+from schemas.feed import FeedRequest, ReadState
+
+Rows = NDArray[np.intp]
+
+SESSION_MS = 30 * 60_000
+MAX_RECENT = 50
+MAX_POSITIVES = 50
+RECENCY = 0.95
+TAG_HALF_LIFE_MS = 7 * 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """All that an answer depends on, beside the side tables.
+
+    Parameters
+    ----------
+    tables
+        The side tables as they stand at this moment; nothing is applied while a query lives.
+    request, request_id, now_ms
+        Who asks, under which name, and the "now" of the answer.
+    available
+        Whether the store answered; if not, nothing is known of the person.
+    state
+        The person's state, None for somebody new.
+    seen
+        Bloom bitmaps of what the person has seen, one per generation.
+    pages
+        What was served in this session (the last 30 minutes), oldest first, this request's own page left out.
+    seed : bytes
+        Source of all chance in the answer: a hash of the system's seed and the request id.
+    relaxed
+        Reasons that are not enforced this time, because nothing would be left to show.
+    """
+
+    tables: SideTables
+    request: FeedRequest
+    request_id: str
+    now_ms: int
+    available: bool
+    state: UserState | None
+    seen: tuple[bytes, ...]
+    pages: tuple[ServedPage, ...]
+    seed: bytes
+    relaxed: frozenset[str] = frozenset()
+
+    @cached_property
+    def recent(self) -> Rows:
+        """Rows of the last distinct videos watched, newest first, at most MAX_RECENT."""
+        return self._newest(() if self.state is None else self.state.recent, MAX_RECENT)[0]
+
+    @cached_property
+    def strengths(self) -> NDArray[np.float64]:
+        """How much each of `recent` counts: 0.95^r."""
+        strengths: NDArray[np.float64] = np.power(RECENCY, np.arange(len(self.recent)))
+        return strengths
+
+    @cached_property
+    def positives(self) -> tuple[Rows, NDArray[np.float64]]:
+        """Rows and weights of the last distinct videos taken to, newest first, at most MAX_POSITIVES."""
+        return self._newest(() if self.state is None else self.state.positives, MAX_POSITIVES)
+
+    @cached_property
+    def co_watched(self) -> NDArray[np.float64]:
+        """How much each row was watched together with the last watches: Σ_r 0.95^r · weight(recent_r → row), shape (capacity,)."""
+        return self.tables.neighbours.weighted(self.recent, self.strengths)
+
+    @cached_property
+    def vector(self) -> NDArray[np.float32] | None:
+        """The person's taste as an int8-valued vector of shape (dim,), None where nothing is known.
+
+        u = Σ_r round(64 · weight_r · 0.9^r) · v_r in whole numbers, then rint(127 · u / |u|).
+        """
+        rows, weights = self.positives
+        if len(rows) == 0:
+            return None
+        strengths = np.rint(64.0 * weights * np.power(0.9, np.arange(len(rows)))).astype(np.int64)
+        total = (self.tables.vectors.matrix.values[rows].astype(np.int64) * strengths[:, np.newaxis]).sum(axis=0)
+        length = float(np.sqrt(float((total * total).sum())))
+        if length == 0:
+            return None
+        taste: NDArray[np.float32] = np.rint(127.0 * total / length).astype(np.float32)
+        return taste
+
+    @cached_property
+    def tag_interest(self) -> NDArray[np.float64]:
+        """How interested the person is in each tag now, tanh of the decayed weight, shape (tags.capacity,)."""
+        interest = np.zeros(self.tables.tags.capacity)
+        if self.state is not None:
+            known = [(self.tables.tags.find(tag), one.weight, one.at_ms) for tag, one in self.state.tags.items()]
+            rows = [row for row, _, _ in known if row >= 0]
+            weights = np.array([weight for row, weight, _ in known if row >= 0])
+            ages_ms = np.array([max(self.now_ms - at_ms, 0) for row, _, at_ms in known if row >= 0])
+            if rows:
+                interest[rows] = np.tanh(weights * np.exp2(-ages_ms / TAG_HALF_LIFE_MS))
+        return interest
+
+    @cached_property
+    def surface(self) -> str | None:
+        """The surface of the request, if told."""
+        return None if self.request.context is None else self.request.context.surface
+
+    @cached_property
+    def session(self) -> Rows:
+        """Rows served in this session, in the order shown."""
+        return self.rows_of([video_id for page in self.pages for video_id in page.video_ids])
+
+    @cached_property
+    def followed(self) -> set[int]:
+        """Codes of the creators that the person follows."""
+        return self._codes([] if self.state is None else self.state.followed_creators)
+
+    @cached_property
+    def hidden_creators(self) -> Rows:
+        """Codes of the creators that the person does not want to see."""
+        return np.array(sorted(self._codes([] if self.state is None else self.state.hidden_creators)), dtype=np.intp)
+
+    @cached_property
+    def hidden_videos(self) -> Rows:
+        """Rows of the videos that the person does not want to see."""
+        return self.rows_of([] if self.state is None else self.state.hidden_videos)
+
+    @cached_property
+    def region(self) -> str | None:
+        """The region of the request, if told."""
+        return None if self.request.context is None else self.request.context.region
+
+    @cached_property
+    def language(self) -> str | None:
+        """The language of the request, if told."""
+        return None if self.request.context is None else self.request.context.language
+
+    def rows_of(self, video_ids: list[str]) -> Rows:
+        """Return the rows of the ids that were ever mentioned, order kept."""
+        rows = np.array([self.tables.videos.find(video_id) for video_id in video_ids], dtype=np.intp)
+        return rows[rows >= 0]
+
+    def draws(self, n: int) -> list[float]:
+        """Return n uniform draws of [0, 1), the same ones whenever asked."""
+        data = np.frombuffer(shake_128(self.seed).digest(8 * n), dtype="<u8")
+        uniform: list[float] = ((data >> np.uint64(11)) * 2.0**-53).tolist()
+        return uniform
+
+    def shuffled(self, rows: Rows) -> NDArray[np.uint64]:
+        """Return a random key for each row, which depends on the seed and the video's id only."""
+        salt = np.uint64(int.from_bytes(self.seed[:8], "little"))
+        keys: NDArray[np.uint64] = (self.tables.items.hashes.values[rows] ^ salt) * np.uint64(0x9E37_79B9_7F4A_7C15)
+        keys ^= keys >> np.uint64(32)
+        keys *= np.uint64(0xD6E8_FEB8_6659_FD93)
+        return keys ^ (keys >> np.uint64(32))
+
+    def _newest(self, taken: list[Taken] | tuple[Taken, ...], most: int) -> tuple[Rows, NDArray[np.float64]]:
+        found: dict[int, float] = {}
+        find = self.tables.videos.find
+        for one in reversed(taken):
+            row = find(one.video_id)
+            if row >= 0:
+                found.setdefault(row, one.weight)
+                if len(found) == most:
+                    break
+        return np.array(list(found), dtype=np.intp), np.array(list(found.values()), dtype=np.float64)
+
+    def _codes(self, creators: list[str]) -> set[int]:
+        return {code for code in map(self.tables.creators.find, creators) if code >= 0}
+
+
+def query(*, tables: SideTables, request: FeedRequest, request_id: str, now_ms: int, read: ReadState, seed: int) -> Query:
+    """Make the query of a request from what was read of its person; a state or page that cannot be read counts as not there.
+
+    Parameters
+    ----------
+    seed
+        The system's seed; with the request id it fixes every draw.
+    """
+    tables.items.hash_new_rows()
+    pages = [page for page in map(_page, read.pages) if page is not None and page.request_id != request_id]
+    return Query(
+        tables=tables,
+        request=request,
+        request_id=request_id,
+        now_ms=now_ms,
+        available=read.available,
+        state=_state(read.state),
+        seen=tuple(read.seen[generation] for generation in sorted(read.seen)),
+        pages=tuple(page for page in pages if now_ms - page.at_ms < SESSION_MS),
+        seed=blake2b(f"{seed}/{request_id}".encode(), digest_size=16).digest(),
+    )
+
+
+def _state(data: bytes | None) -> UserState | None:
+    if data is None:
+        return None
+    try:
+        return unpack(UserState, data)
+    except DecodeError:
+        return None
+
+
+def _page(data: bytes) -> ServedPage | None:
+    try:
+        return unpack(ServedPage, data)
+    except DecodeError:
+        return None

@@ -1,0 +1,120 @@
+"""The ranker's features: the one table of their names, formulas and initial weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.query import Query, Rows
+from operators.ranking import formulas as f
+from operators.ranking.view import Values, View
+from schemas.features import Counter
+from schemas.learning import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of what the ranker sees.
+
+    Parameters
+    ----------
+    name
+        Its name everywhere.
+    formula
+        What it is; part of the feature set's version, so a change of meaning is a change of this text.
+    initial
+        Its weight for the head `taken` before anything was learned.
+    values
+        Computes it for all candidates, shape (n,).
+    """
+
+    name: str
+    formula: str
+    initial: float
+    values: Callable[[View], Values]
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("co_watched", "ln(sum_r 0.95^r w(recent_r, v) + 0.002)", 4.0, f.co_watched),
+    Feature("surface_impressions_24h", "ln(impressions on the surface, half-life 24 h, + 0.2)", 0.6, f.surface_impressions),
+    Feature("impressions_1h", "ln(impressions, half-life 1 h, + 0.3)", 0.35, lambda v: np.log(f.impressions_1h(v) + 0.3)),
+    Feature("long_view_rate_7d", "(long views + 1.6) / (impressions + 5), half-life 7 d", 1.2, f.long_view_rate),
+    Feature("long_views_24h", "ln(long views, half-life 24 h, + 0.3)", 0.0, lambda v: np.log(f.long_views_24h(v) + 0.3)),
+    Feature("watches", "ln(watches + 3)", 0.0, lambda v: np.log(v.total(Counter.WATCHES) + 3)),
+    Feature("impressions_5m", "ln(impressions in 5 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.IMPRESSIONS, 5))),
+    Feature("impressions_30m", "ln(impressions in 30 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.IMPRESSIONS, 30))),
+    Feature("clicks_30m", "ln(clicks in 30 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.CLICKS, 30))),
+    Feature("long_views_30m", "ln(long views in 30 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.LONG_VIEWS, 30))),
+    Feature("skips_30m", "ln(skips in 30 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.SKIPS, 30))),
+    Feature(
+        "click_rate",
+        "(clicks + 3) / (impressions + 10)",
+        0.0,
+        lambda v: v.rate(Counter.CLICKS, Counter.IMPRESSIONS, prior=0.3, strength=10),
+    ),
+    Feature(
+        "like_rate",
+        "(likes + 0.4) / (impressions + 20)",
+        0.0,
+        lambda v: v.rate(Counter.LIKES, Counter.IMPRESSIONS, prior=0.02, strength=20),
+    ),
+    Feature(
+        "skip_rate",
+        "(skips + 3) / (impressions + 10)",
+        0.0,
+        lambda v: v.rate(Counter.SKIPS, Counter.IMPRESSIONS, prior=0.3, strength=10),
+    ),
+    Feature(
+        "finish_rate",
+        "(finishes + 2) / (watches + 10)",
+        0.0,
+        lambda v: v.rate(Counter.FINISHES, Counter.WATCHES, prior=0.2, strength=10),
+    ),
+    Feature("completion", "(completion + 4) / (watches + 10)", 0.0, f.completion),
+    Feature("taste", "cosine of the person's and the video's vector", 1.0, f.taste),
+    Feature("tag_interest", "sum over the video's tags of tanh(interest)", 0.5, f.tag_interest),
+    Feature("tag_long_view_rate", "mean over tags of (long views + 6) / (impressions + 20)", 0.0, f.tag_long_view_rate),
+    Feature("creator_followed", "1 if the person follows the creator", 1.0, f.creator_followed),
+    Feature("creator_taken", "ln(positives by the creator + 1)", 0.5, f.creator_taken),
+    Feature(
+        "creator_long_view_rate",
+        "(long views + 6) / (impressions + 20) of the creator",
+        0.0,
+        lambda v: v.creator_rate(Counter.LONG_VIEWS, Counter.IMPRESSIONS, prior=0.3, strength=20),
+    ),
+    Feature("category_recent", "share of the last 10 watches in the video's category", 0.0, f.category_recent),
+    Feature("age", "ln(hours since upload + 1)", 0.0, lambda v: np.log1p(v.age_hours)),
+    Feature("new", "1 if uploaded within 24 h", 0.3, lambda v: (v.age_hours < 24).astype(np.float64)),
+    Feature("duration", "ln(seconds + 1), 30 s where unknown", 0.0, f.duration),
+    Feature("duration_unlike", "|ln duration - mean ln duration of the last positives|", 0.0, f.duration_unlike),
+    Feature("person_long_view_rate", "(long views + 6) / (impressions + 20) of the person", 0.0, f.person_long_view_rate),
+    Feature("luck", "uniform by seed and video: orders what nothing else orders", 1e-6, f.luck),
+)
+
+NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+N_FEATURES = len(FEATURES)
+FEATURE_SET = "v1-" + blake2b("\n".join(f"{one.name}={one.formula}" for one in FEATURES).encode(), digest_size=4).hexdigest()
+
+TAKEN = "taken"
+INITIAL: dict[str, NDArray[np.float32]] = {TAKEN: np.array([*(one.initial for one in FEATURES), 0.0], dtype=np.float32)}
+"""Weights per head before anything was learned, shape (N_FEATURES + 1,), the bias last; heads that are not here start at 0."""
+
+INITIAL_OBJECTIVE = Objective(version="initial", heads={TAKEN: 1.0})
+
+
+class FeatureTable:
+    """Computes every feature of every candidate of a request; the hydrator in front of the ranker."""
+
+    names = NAMES
+
+    def hydrate(self, query: Query, rows: Rows) -> NDArray[np.float32]:
+        """Return one row per feature and one column per candidate, shape (N_FEATURES, n)."""
+        view = View(query, rows)
+        values = np.empty((N_FEATURES, len(rows)), dtype=np.float32)
+        for place, feature in enumerate(FEATURES):
+            values[place] = feature.values(view)
+        return values

@@ -1,0 +1,145 @@
+"""The features that need more than one line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.ranking.view import Values, View
+from operators.windows.decay import DAY_MS, HOUR_MS, index_of
+from schemas.features import Counter
+
+IMPRESSIONS_1H = index_of(Counter.IMPRESSIONS, HOUR_MS)
+IMPRESSIONS_24H = index_of(Counter.IMPRESSIONS, DAY_MS)
+IMPRESSIONS_7D = index_of(Counter.IMPRESSIONS, 7 * DAY_MS)
+LONG_VIEWS_24H = index_of(Counter.LONG_VIEWS, DAY_MS)
+LONG_VIEWS_7D = index_of(Counter.LONG_VIEWS, 7 * DAY_MS)
+CO_WATCHED_FLOOR = 0.002
+RECENT_CATEGORIES = 10
+POSITIVES_BY_DURATION = 10
+
+
+def co_watched(view: View) -> Values:
+    """How much the video was watched together with the person's last watches."""
+    values: Values = np.log(view.query.co_watched[view.rows] + CO_WATCHED_FLOOR)
+    return values
+
+
+def impressions_1h(view: View) -> Values:
+    """Impressions of the last hour, decayed."""
+    return view.decayed(IMPRESSIONS_1H)
+
+
+def surface_impressions(view: View) -> Values:
+    """Impressions of the last day on the request's surface; on all surfaces where the request names none."""
+    surface = view.query.surface
+    if surface is None:
+        values = view.decayed(IMPRESSIONS_24H)
+    else:
+        known = view.tables.counters.on_surface(view.rows, surface, view.query.now_ms)
+        values = view.constant(0.0) if known is None else known
+    return np.log(values + 0.2)
+
+
+def long_view_rate(view: View) -> Values:
+    """How often the video was watched for long over the last week."""
+    return (view.decayed(LONG_VIEWS_7D) + 1.6) / (view.decayed(IMPRESSIONS_7D) + 5.0)
+
+
+def long_views_24h(view: View) -> Values:
+    """Long views of the last day, decayed."""
+    return view.decayed(LONG_VIEWS_24H)
+
+
+def completion(view: View) -> Values:
+    """Mean share of the video that was watched."""
+    watched = view.total(Counter.COMPLETION_PERMILLE) / 1_000.0
+    return (watched + 4) / (view.total(Counter.WATCHES) + 10)
+
+
+def taste(view: View) -> Values:
+    """Cosine between the person's taste and the video's content."""
+    vector = view.query.vector
+    if vector is None:
+        return view.constant(0.0)
+    return view.tables.vectors.similarity(view.rows, vector).astype(np.float64) / (127.0 * 127.0)
+
+
+def tag_interest(view: View) -> Values:
+    """How much the person is interested in the video's tags."""
+    interest = np.append(view.query.tag_interest, 0.0)
+    values: Values = interest[view.tags[:, 0]].copy()
+    for place in range(1, view.tags.shape[1]):
+        values += interest[view.tags[:, place]]
+    return values
+
+
+def tag_long_view_rate(view: View) -> Values:
+    """How often videos with these tags are watched for long."""
+    totals = view.tables.tag_counters.totals.values
+    rates = (totals[:, Counter.LONG_VIEWS] + 6.0) / (totals[:, Counter.IMPRESSIONS] + 20.0)
+    padded = np.append(rates, 0.0)
+    total, count = view.constant(0.0), view.constant(0.0)
+    for place in range(view.tags.shape[1]):
+        total += padded[view.tags[:, place]]
+        count += view.tags[:, place] >= 0
+    return np.where(count > 0, total / np.maximum(count, 1.0), 0.3)
+
+
+def creator_followed(view: View) -> Values:
+    """Whether the person follows the creator."""
+    followed = view.query.followed
+    if not followed:
+        return view.constant(0.0)
+    return np.isin(view.creators, list(followed)).astype(np.float64)
+
+
+def creator_taken(view: View) -> Values:
+    """How often the person took to the creator lately."""
+    rows, _ = view.query.positives
+    creators = view.tables.items.creator.values[rows]
+    counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
+    counts[0] = 0
+    values: Values = np.log1p(counts[view.creators + 1])
+    return values
+
+
+def category_recent(view: View) -> Values:
+    """How much of what the person watched last is of the video's category."""
+    items = view.tables.items
+    recent = view.query.recent[:RECENT_CATEGORIES]
+    if len(recent) == 0:
+        return view.constant(0.0)
+    counts = np.bincount(items.category.values[recent] + 1, minlength=items.categories.capacity + 1)
+    counts[0] = 0
+    shares: Values = counts[items.category.values[view.rows] + 1] / float(len(recent))
+    return shares
+
+
+def duration(view: View) -> Values:
+    """Length of the video."""
+    duration_ms = view.tables.items.duration_ms.values[view.rows]
+    values: Values = np.log1p(np.where(duration_ms >= 0, duration_ms, 30_000) / 1_000.0)
+    return values
+
+
+def duration_unlike(view: View) -> Values:
+    """How far the video's length is from what the person takes to."""
+    rows = view.query.positives[0][:POSITIVES_BY_DURATION]
+    if len(rows) == 0:
+        return view.constant(0.0)
+    duration_ms = view.tables.items.duration_ms.values[rows]
+    liked = np.log1p(np.where(duration_ms >= 0, duration_ms, 30_000) / 1_000.0)
+    return np.abs(duration(view) - float(liked.mean()))
+
+
+def person_long_view_rate(view: View) -> Values:
+    """How often the person watches for long: the same for all candidates, for the heads that are probabilities."""
+    state = view.query.state
+    if state is None:
+        return view.constant(0.3)
+    return view.constant((state.totals[Counter.LONG_VIEWS] + 6.0) / (state.totals[Counter.IMPRESSIONS] + 20.0))
+
+
+def luck(view: View) -> Values:
+    """Draw a number for each video, by seed."""
+    return (view.query.shuffled(view.rows) >> np.uint64(11)).astype(np.float64) * 2.0**-53

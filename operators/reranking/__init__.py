@@ -1,0 +1,1 @@
+"""Selectors: how a page is made of a ranked list."""

@@ -1,0 +1,40 @@
+"""Candidates of which little is known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.pipeline import Found
+from operators.query import Query
+from schemas.features import Counter
+
+
+class ExplorationPool:
+    """A seeded uniform sample of the videos with few impressions.
+
+    Parameters
+    ----------
+    most
+        Candidates to return at most.
+    few
+        Videos with fewer impressions than this are in the pool.
+    """
+
+    name = "exploration"
+
+    def __init__(self, *, most: int = 60, few: int = 1_000) -> None:
+        self.most = most
+        self.few = few
+
+    def retrieve(self, query: Query) -> Found:
+        """Return the sample, in the order of its draw."""
+        tables = query.tables
+        n = len(tables.videos)
+        impressions = tables.counters.totals.values[:n, Counter.IMPRESSIONS]
+        pool = np.flatnonzero(tables.items.listed.values[:n] & (impressions < self.few))
+        keys = query.shuffled(pool)
+        if len(pool) > self.most:
+            kept = np.argpartition(keys, self.most)[: self.most]
+            pool, keys = pool[kept], keys[kept]
+        rows = pool[np.argsort(keys, kind="stable")]
+        return Found(rows, np.zeros(len(rows), dtype=np.float64))

@@ -1,0 +1,32 @@
+"""Candidates by creators whom the person follows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.pipeline import Found
+from operators.query import Query
+from operators.retrieval.best import NOTHING, best
+
+
+class FollowedCreators:
+    """The newest uploads of followed creators.
+
+    Parameters
+    ----------
+    most
+        Candidates to return at most.
+    """
+
+    name = "followed"
+
+    def __init__(self, *, most: int = 100) -> None:
+        self.most = most
+
+    def retrieve(self, query: Query) -> Found:
+        """Return their videos, newest first."""
+        items = query.tables.items
+        rows = np.array([row for creator in query.followed for row in items.of_creator(creator)], dtype=np.intp)
+        if len(rows) == 0:
+            return NOTHING
+        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most)

@@ -1,0 +1,38 @@
+"""Candidates that were uploaded a short while ago."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+
+from operators.pipeline import Found
+from operators.query import Query
+from operators.retrieval.best import best
+
+
+class FreshUploads:
+    """The newest uploads of the last days.
+
+    Parameters
+    ----------
+    most
+        Candidates to return at most.
+    max_age
+        Older ones are not fresh any more.
+    """
+
+    name = "fresh"
+
+    def __init__(self, *, most: int = 100, max_age: timedelta = timedelta(days=3)) -> None:
+        self.most = most
+        self.max_age = max_age
+
+    def retrieve(self, query: Query) -> Found:
+        """Return the newest uploads, newest first; uploads after "now" are not there yet."""
+        items = query.tables.items
+        n = len(query.tables.videos)
+        uploaded = items.uploaded_ms.values[:n]
+        oldest = query.now_ms - self.max_age // timedelta(milliseconds=1)
+        rows = np.flatnonzero(items.listed.values[:n] & (uploaded > oldest) & (uploaded <= query.now_ms))
+        return best(rows, uploaded[rows], items.hashes.values, self.most)

@@ -1,0 +1,35 @@
+"""Candidates that are shown most on the surface that asks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.pipeline import Found
+from operators.query import Query
+from operators.retrieval.best import NOTHING, best
+
+
+class PopularOnSurface:
+    """The videos with the most impressions on the request's surface, half-life 24 h.
+
+    Parameters
+    ----------
+    most
+        Candidates to return at most.
+    """
+
+    name = "surface"
+
+    def __init__(self, *, most: int = 300) -> None:
+        self.most = most
+
+    def retrieve(self, query: Query) -> Found:
+        """Return the most shown, best first; nothing where no surface is told, or nothing was shown there."""
+        tables = query.tables
+        code = tables.counters.surface(query.surface)
+        if code < 0:
+            return NOTHING
+        n = len(tables.videos)
+        keys = tables.counters.surface_keys.values[:n, code]
+        rows = np.flatnonzero(tables.items.listed.values[:n] & (keys > -np.inf))
+        return best(rows, keys[rows], tables.items.hashes.values, self.most)

@@ -1,0 +1,48 @@
+"""Candidates whose content is near the person's taste."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.pipeline import Found
+from operators.query import Query, Rows
+from operators.retrieval.best import NOTHING, best
+
+
+class NearTaste:
+    """Nearest neighbours of the person's vector: the index segment, and exactly whatever is fresher than the segment.
+
+    Rows that the segment holds in an older version, or that are deleted, are left out of its part.
+
+    Parameters
+    ----------
+    most
+        Candidates to return at most.
+    """
+
+    name = "vector"
+
+    def __init__(self, *, most: int = 200) -> None:
+        self.most = most
+
+    def retrieve(self, query: Query) -> Found:
+        """Return the nearest, best first."""
+        taste = query.vector
+        if taste is None:
+            return NOTHING
+        tables = query.tables
+        n = len(tables.videos)
+        installed = tables.segment
+        held = 0 if installed is None else installed.announced.vectors_offset
+        current = tables.vectors.offset.values[:n]
+        fresh = np.flatnonzero((current >= held) & tables.items.listed.values[:n])
+        rows: list[Rows] = [fresh]
+        scores: list[NDArray[np.float32]] = [tables.vectors.similarity(fresh, taste)]
+        if installed is not None and len(installed.rows) > 0:
+            labels, similarities = installed.segment.search(taste, min(2 * self.most, len(installed.rows)))
+            found = installed.rows[labels]
+            valid = (current[found] >= 0) & (current[found] < held) & tables.items.listed.values[found]
+            rows.append(found[valid])
+            scores.append(similarities[valid])
+        return best(np.concatenate(rows), np.concatenate(scores), tables.items.hashes.values, self.most)

@@ -1,0 +1,122 @@
+"""The catalogue as columns: what filters and re-ranking must know of a video."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.profiles.seen import hashes
+from operators.tables.keyed import Keyed
+from schemas.catalog import CatalogItem
+
+MAX_TAGS = 8
+NEVER_MS = -1
+
+
+class ItemTable:
+    """One row per video; `listed` is true while the catalogue holds it.
+
+    A row exists from the video's first mention on any topic, so neighbours, counters and vectors may come before the catalogue's record.
+
+    Parameters
+    ----------
+    videos
+        The row space, shared with every other table of videos.
+    creators, tags
+        The code spaces of creators and tags, shared with their counters; -1 is "unknown".
+
+    Attributes
+    ----------
+    records
+        The catalogue's record of each row, None while not listed.
+    hashes : (n,) uint64
+        A hash of the id, the same in every process: orders ties and draws samples without looking at row numbers.
+    seen_hashes : (n, 2) uint64
+        What the seen filter is probed with.
+    """
+
+    def __init__(self, *, videos: Keyed, creators: Keyed, tags: Keyed) -> None:
+        self.videos = videos
+        self.creators = creators
+        self.tags = tags
+        self.audios = Keyed()
+        self.categories = Keyed(capacity=64)
+        self.regions = Keyed(capacity=64)
+        self.languages = Keyed(capacity=64)
+        self.records: list[CatalogItem | None] = []
+        self.n_listed = 0
+        self.listed = videos.column(np.bool_)
+        self.creator = videos.column(np.int32, fill=-1)
+        self.audio = videos.column(np.int32, fill=-1)
+        self.category = videos.column(np.int32, fill=-1)
+        self.tag = videos.column(np.int32, width=(MAX_TAGS,), fill=-1)
+        self.region = videos.column(np.int32, fill=-1)
+        self.language = videos.column(np.int32, fill=-1)
+        self.age_rating = videos.column(np.int16)
+        self.uploaded_ms = videos.column(np.int64, fill=NEVER_MS)
+        self.duration_ms = videos.column(np.int64, fill=-1)
+        self.hashes = videos.column(np.uint64)
+        self.seen_hashes = videos.column(np.uint64, width=(2,))
+        self._hashed = 0
+        self._by_creator: dict[int, set[int]] = {}
+
+    def upsert(self, item: CatalogItem) -> None:
+        """Take in the catalogue's record of a video."""
+        row = self.videos.row(item.video_id)
+        self._reach(row)
+        if self.records[row] is None:
+            self.n_listed += 1
+        self.records[row] = item
+        creator = self.creators.code(item.creator_id)
+        self._move(row, creator)
+        self.creator.values[row] = creator
+        self.audio.values[row] = self.audios.code(item.audio_id)
+        self.category.values[row] = self.categories.code(item.category)
+        codes = [self.tags.row(tag) for tag in item.tags[:MAX_TAGS]]
+        self.tag.values[row] = codes + [-1] * (MAX_TAGS - len(codes))
+        self.region.values[row] = self.regions.code(item.region)
+        self.language.values[row] = self.languages.code(item.language)
+        self.age_rating.values[row] = item.age_rating
+        self.uploaded_ms.values[row] = NEVER_MS if item.uploaded_ms is None else item.uploaded_ms
+        self.duration_ms.values[row] = -1 if item.duration_ms is None else item.duration_ms
+        self.listed.values[row] = True
+
+    def delete(self, video_id: str) -> None:
+        """Take a video out of every path; unknown ids are nothing to delete."""
+        row = self.videos.find(video_id)
+        if row < 0 or row >= len(self.records) or self.records[row] is None:
+            return
+        self._move(row, -1)
+        self.creator.values[row] = -1
+        self.records[row] = None
+        self.listed.values[row] = False
+        self.n_listed -= 1
+
+    def of_creator(self, creator: int) -> list[int]:
+        """Return the listed rows of a creator, in no order that means anything."""
+        return list(self._by_creator.get(creator, ()))
+
+    def hash_new_rows(self) -> None:
+        """Hash the ids of rows made since the last call; called before an answer, so that first mentions stay cheap."""
+        ids = self.videos.ids
+        start, n = self._hashed, len(ids)
+        if start == n:
+            return
+        halves = hashes(ids[start:n])
+        self.seen_hashes.values[start:n] = halves
+        self.hashes.values[start:n] = halves[:, 0] ^ halves[:, 1]
+        self._hashed = n
+        self._reach(n - 1)
+
+    def _reach(self, row: int) -> None:
+        missing = row + 1 - len(self.records)
+        if missing > 0:
+            self.records.extend([None] * missing)
+
+    def _move(self, row: int, creator: int) -> None:
+        old = int(self.creator.values[row])
+        if old == creator:
+            return
+        if old >= 0:
+            self._by_creator[old].discard(row)
+        if creator >= 0:
+            self._by_creator.setdefault(creator, set()).add(row)

@@ -1,0 +1,42 @@
+"""Trending lists by scope, as rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.tables.keyed import Keyed
+from schemas.features import TrendingList
+
+Rows = NDArray[np.intp]
+
+
+class TrendingTable:
+    """The newest list of each scope, best first.
+
+    Parameters
+    ----------
+    videos
+        The row space of videos.
+    most
+        Entries kept of a list; the tail of longer ones is left out.
+    """
+
+    def __init__(self, *, videos: Keyed, most: int = 400) -> None:
+        self.videos = videos
+        self.most = most
+        self._lists: dict[str, tuple[Rows, NDArray[np.float64]]] = {}
+
+    def upsert(self, trending: TrendingList) -> None:
+        """Take in a scope's newest list."""
+        n = min(self.most, len(trending.video_ids), len(trending.scores))
+        rows = np.array([self.videos.row(video_id) for video_id in trending.video_ids[:n]], dtype=np.intp)
+        self._lists[trending.scope] = rows, np.array(trending.scores[:n], dtype=np.float64)
+
+    def delete(self, scope: str) -> None:
+        """Forget a scope."""
+        self._lists.pop(scope, None)
+
+    def of(self, scope: str) -> tuple[Rows, NDArray[np.float64]] | None:
+        """Return rows and scores of a scope, or None if nothing is known of it."""
+        return self._lists.get(scope)
