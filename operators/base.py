@@ -107,6 +107,11 @@ class BucketedOperator(StreamOperator[In, Out]):
     A bucket's state changes only by a batch that `touched` names it for; the head is small and changes with any batch.
     """
 
+    @property
+    def pending(self) -> bool:
+        """Whether `on_time` has something to return."""
+        return False
+
     @abstractmethod
     def touched(self, batch: Sequence[In]) -> Iterable[int]:
         """Return the buckets that these events may change; depends on the events only, and repeats are allowed."""
