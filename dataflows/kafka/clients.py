@@ -16,6 +16,9 @@ Properties: TypeAlias = Mapping[str, str | int | float | bool]
 
 logger = logging.getLogger("penstock.kafka")
 
+QUIET_S = 10.0
+"""A fault that goes on is logged this often; a client without a broker reports some twenty a second."""
+
 RECONNECT: Properties = {"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 1000}
 
 CONSUMER: Properties = {
@@ -70,13 +73,17 @@ class Faults:
         self.where = where
         self.last: KafkaError | None = None
         self._fatal: KafkaError | None = None
+        self._logged_at: dict[int, float] = {}
 
     def __call__(self, error: KafkaError) -> None:
         """Serve as librdkafka's ``error_cb``."""
         self.last = error
         if error.fatal():
             self._fatal = error
-        logger.warning("%s: %s", self.where, error.str())
+        now = time.monotonic()
+        if now - self._logged_at.get(error.code(), -QUIET_S) >= QUIET_S:
+            self._logged_at[error.code()] = now
+            logger.warning("%s: %s", self.where, error.str())
 
     def raise_fatal(self) -> None:
         """Raise the fatal fault, if there was one.
@@ -95,12 +102,14 @@ def make_consumer(connection: Properties, own: Properties, faults: Faults) -> Co
     """Return a consumer: our defaults, then the connection's properties, then what must not differ."""
     fixed = {"enable.auto.commit": False, "enable.auto.offset.store": False, "allow.auto.create.topics": False}
     callbacks = {"error_cb": faults, "on_commit": _log_commit}
+    logger.addFilter(_is_news)
     return Consumer({**CONSUMER, **connection, **fixed, **own, **callbacks}, logger=logger)
 
 
 def make_producer(connection: Properties, own: Mapping[str, object], faults: Faults) -> Producer:
     """Return a producer: our defaults, then the connection's properties, then what must not differ."""
     defaults: Properties = {**RECONNECT, "queue.buffering.max.messages": 100_000, "queue.buffering.max.kbytes": 65_536}
+    logger.addFilter(_is_news)
     return Producer({**defaults, **connection, **own, "error_cb": faults}, logger=logger)
 
 
@@ -191,6 +200,11 @@ class Deadline:
     def over(self) -> bool:
         """Whether it has passed."""
         return time.monotonic() >= self._at
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop librdkafka's lines about lost connections: the same come to :class:`Faults`, which thins them out."""
+    return not record.getMessage().startswith("FAIL [")
 
 
 def _log_commit(error: KafkaError | None, partitions: Iterable[TopicPartition]) -> None:

@@ -36,7 +36,7 @@ Start: TypeAlias = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
 AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
 """An awake time that has always passed: the wait for messages is the poll, not the engine's 1 ms nap."""
 
-LOOKUP_S = 5.0
+LOOKUP_S = 2.0
 
 
 class KafkaPart(StatefulSourcePartition[Batch, Offsets]):

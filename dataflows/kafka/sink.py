@@ -219,7 +219,7 @@ class KafkaSinkPart(StatefulSinkPartition[Sequence[Outgoing], int]):
 
     def _count(self, topic: str) -> int:
         patience = Deadline(self._sink.timeout.total_seconds())
-        metadata_patience = Deadline(LOOKUP_S)
+        metadata_patience = Deadline(min(LOOKUP_S, self._sink.timeout.total_seconds()))
         while True:
             try:
                 count = self._counts[topic] = count_partitions(self._producer, topic, LOOKUP_S)

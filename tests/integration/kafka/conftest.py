@@ -1,4 +1,4 @@
-"""Helpers of the tests of our source and sink: write, read, wait, and flows as processes of their own."""
+"""Helpers of the tests of our source and sink: a broker to write to and to read, and flows as processes of their own."""
 
 import json
 import subprocess
@@ -6,18 +6,78 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-
-Process: TypeAlias = "subprocess.Popen[bytes]"
-Spawn: TypeAlias = Callable[..., Process]
-Write: TypeAlias = Callable[..., None]
-ReadAll: TypeAlias = Callable[[str], list[Message]]
-Eventually: TypeAlias = Callable[..., None]
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 PROGRAMS = Path(__file__).with_name("programs.py")
+
+
+class Broker:
+    """The session's broker as the tests use it."""
+
+    def __init__(self, servers: str, admin: AdminClient, make_topic: Callable[..., str]) -> None:
+        self.servers = servers
+        self.admin = admin
+        self.make_topic = make_topic
+        self._consumer = Consumer(
+            {"bootstrap.servers": servers, "group.id": "tests", "enable.partition.eof": True, "fetch.wait.max.ms": 10}
+        )
+
+    def partitions(self, topic: str) -> list[int]:
+        """Return the partitions of a topic."""
+        return sorted(self.admin.list_topics(topic, timeout=10).topics[topic].partitions)
+
+    def write(self, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partitions: Iterable[int] = (0,)) -> None:
+        """Write `(key, value)` pairs, in turn to the given partitions."""
+        producer = Producer({"bootstrap.servers": self.servers, "linger.ms": 1})
+        places = list(partitions)
+        for n, (key, value) in enumerate(records):
+            producer.produce(topic, value, key, places[n % len(places)])
+        assert producer.flush(20) == 0
+
+    def read_all(self, topic: str) -> list[Message]:
+        """Read a topic from its first to its last message, partition by partition."""
+        places = [TopicPartition(topic, partition, 0) for partition in self.partitions(topic)]
+        self._consumer.assign(places)
+        messages: list[Message] = []
+        ends = 0
+        while ends < len(places):
+            message = self._consumer.poll(20)
+            assert message is not None
+            if message.error() is None:
+                messages.append(message)
+            else:
+                ends += 1
+        self._consumer.unassign()
+        return sorted(messages, key=lambda message: message.partition() or 0)
+
+    def size(self, topic: str) -> int:
+        """Return how many offsets a topic has."""
+        return sum(self._consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10)[1] for n in self.partitions(topic))
+
+    def committed(self, group: str) -> dict[int, int]:
+        """Return the offsets that a group of one topic has committed, per partition."""
+        listed = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(timeout=20)
+        return {int(part.partition): int(part.offset) for part in listed.topic_partitions}
+
+    def members(self, group: str) -> int:
+        """Return how many members a group has."""
+        return len(self.admin.describe_consumer_groups([group])[group].result(timeout=20).members)
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+
+@pytest.fixture(scope="session")
+def broker(kafka: str, admin: AdminClient, make_topic: Callable[..., str]) -> Iterator[Broker]:
+    """The session's broker."""
+    broker = Broker(kafka, admin, make_topic)
+    yield broker
+    broker.close()
 
 
 @pytest.fixture
@@ -27,43 +87,7 @@ def connection(kafka: str) -> dict[str, str | int | float | bool]:
 
 
 @pytest.fixture
-def write(kafka: str) -> Write:
-    """Write `(key, value)` pairs, to one partition or in turn to several."""
-
-    def write(topic: str, records: Iterable[tuple[bytes | None, bytes | None]], partitions: Iterable[int] = (0,)) -> None:
-        producer = Producer({"bootstrap.servers": kafka, "linger.ms": 1})
-        places = list(partitions)
-        for n, (key, value) in enumerate(records):
-            producer.produce(topic, value, key, places[n % len(places)])
-        assert producer.flush(20) == 0
-
-    return write
-
-
-@pytest.fixture
-def read_all(kafka: str) -> ReadAll:
-    """Read a topic from its first to its last message."""
-
-    def read_all(topic: str) -> list[Message]:
-        consumer = Consumer({"bootstrap.servers": kafka, "group.id": "reader", "enable.partition.eof": True})
-        places = [TopicPartition(topic, n, 0) for n in consumer.list_topics(topic, timeout=10).topics[topic].partitions]
-        consumer.assign(places)
-        messages: list[Message] = []
-        ends = 0
-        while ends < len(places):
-            for message in consumer.consume(500, 0.05):
-                if message.error() is None:
-                    messages.append(message)
-                else:
-                    ends += 1
-        consumer.close()
-        return messages
-
-    return read_all
-
-
-@pytest.fixture
-def eventually() -> Eventually:
+def eventually() -> Callable[..., None]:
     """Wait until a condition holds."""
 
     def wait(holds: Callable[[], bool], within_s: float = 20.0, every_s: float = 0.05) -> None:
@@ -76,11 +100,11 @@ def eventually() -> Eventually:
 
 
 @pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Spawn]:
+def spawn(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     """Start a flow of `programs.py` as a process; what still runs at the end is killed."""
-    running: list[Process] = []
+    running: list[subprocess.Popen[bytes]] = []
 
-    def start(name: str, **options: Any) -> Process:
+    def start(name: str, **options: Any) -> "subprocess.Popen[bytes]":
         with (tmp_path / "flows.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, PROGRAMS, name, json.dumps(options)], stdout=log, stderr=log)
         running.append(process)

@@ -27,12 +27,12 @@ from dataflows.kafka import (
 def count(options: dict[str, Any], shutdown: Shutdown) -> None:
     """Count messages by key; each output says which input it is for and the count of its key then.
 
-    The sink lingers for so long that nothing but the end of an epoch sends: output survives `kill -9` only if no epoch closes early.
+    With a long linger nothing but the end of an epoch sends: output survives `kill -9` only if no epoch closes before it is sent.
     """
     connection = {"bootstrap.servers": options["bootstrap"]}
 
     def slow(batch: Batch) -> list[tuple[str, str]]:
-        time.sleep(0.002)
+        time.sleep(0.005)
         return [((m.key() or b"").decode(), f"{m.partition()}-{m.offset()}") for m in batch]
 
     def add(total: int | None, place: str) -> tuple[int, tuple[str, int]]:
@@ -47,7 +47,7 @@ def count(options: dict[str, Any], shutdown: Shutdown) -> None:
     source = KafkaSource(connection, [options["from"]], group=options["group"], batch_size=50, shutdown=shutdown)
     keyed = op.flat_map("key", op.input("in", flow, source), slow)
     totals = op.stateful_map("count", keyed, add)
-    send("out", op.map("write", totals, write), KafkaSink(connection, linger=timedelta(minutes=1)))
+    send("out", op.map("write", totals, write), KafkaSink(connection, linger=timedelta(seconds=options["linger_s"])))
     run_to_end(flow, epoch=timedelta(milliseconds=300), store=Path(options["store"]))
 
 

@@ -1,21 +1,22 @@
+from __future__ import annotations
+
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.cimpl import NewPartitions
 
 from dataflows.kafka import Batch, KafkaSource, Offsets, Shutdown, TransportError
 from dataflows.kafka.reader import KafkaPart
 
+if TYPE_CHECKING:
+    from tests.integration.kafka.conftest import Broker
+
 pytestmark = pytest.mark.integration
 
 Connection = dict[str, str | int | float | bool]
-MakeTopic = Callable[..., str]
-Write = Callable[..., None]
 
 
 def numbers(first: int, last: int) -> list[tuple[bytes, bytes]]:
@@ -43,15 +44,15 @@ def read(
     return [int(value or b"-1") for batch in batches for value in batch.values()], snapshot, source
 
 
-def test_an_empty_topic_ends_at_once_and_its_position_is_a_number(connection: Connection, make_topic: MakeTopic) -> None:
-    topic = make_topic(partitions=3)
+def test_an_empty_topic_ends_at_once_and_its_position_is_a_number(connection: Connection, broker: Broker) -> None:
+    topic = broker.make_topic(partitions=3)
     assert read(connection, [topic])[:2] == ([], {(topic, 0): 0, (topic, 1): 0, (topic, 2): 0})
 
 
-def test_an_empty_topic_that_fills_later_is_read(connection: Connection, topic: str, write: Write) -> None:
+def test_an_empty_topic_that_fills_later_is_read(connection: Connection, topic: str, broker: Broker) -> None:
     part = KafkaSource(connection, [topic], group=None).build_part("in", "kafka", None)
     assert part.next_batch() == []
-    write(topic, numbers(0, 3))
+    broker.write(topic, numbers(0, 3))
     deadline = time.monotonic() + 10
     values: list[bytes | None] = []
     while len(values) < 3 and time.monotonic() < deadline:
@@ -60,10 +61,10 @@ def test_an_empty_topic_that_fills_later_is_read(connection: Connection, topic: 
     part.close()
 
 
-def test_one_consumer_reads_all_partitions_of_several_topics_in_order(connection: Connection, make_topic: MakeTopic, write: Write) -> None:
-    first, second = make_topic(partitions=3), make_topic(partitions=1)
-    write(first, numbers(0, 900), partitions=(0, 1, 2))
-    write(second, numbers(900, 1000))
+def test_one_consumer_reads_all_partitions_of_several_topics_in_order(connection: Connection, broker: Broker) -> None:
+    first, second = broker.make_topic(partitions=3), broker.make_topic(partitions=1)
+    broker.write(first, numbers(0, 900), partitions=(0, 1, 2))
+    broker.write(second, numbers(900, 1000))
     seen, snapshot, source = read(connection, [first, second], batch_size=64)
     assert sorted(seen) == list(range(1000))
     for lane in (range(0, 900, 3), range(1, 900, 3), range(2, 900, 3), range(900, 1000)):
@@ -72,8 +73,8 @@ def test_one_consumer_reads_all_partitions_of_several_topics_in_order(connection
     assert source.read == 1000
 
 
-def test_a_batch_is_never_larger_than_asked(connection: Connection, topic: str, write: Write) -> None:
-    write(topic, numbers(0, 500))
+def test_a_batch_is_never_larger_than_asked(connection: Connection, topic: str, broker: Broker) -> None:
+    broker.write(topic, numbers(0, 500))
     part = KafkaSource(connection, [topic], group=None, end="reached", batch_size=33).build_part("in", "kafka", None)
     sizes = [len(batch) for batch in drain(part)]
     assert max(sizes) == 33
@@ -81,9 +82,9 @@ def test_a_batch_is_never_larger_than_asked(connection: Connection, topic: str, 
     part.close()
 
 
-def test_a_source_owns_only_the_partitions_it_was_given(connection: Connection, make_topic: MakeTopic, write: Write) -> None:
-    topic = make_topic(partitions=3)
-    write(topic, numbers(0, 90), partitions=(0, 1, 2))
+def test_a_source_owns_only_the_partitions_it_was_given(connection: Connection, broker: Broker) -> None:
+    topic = broker.make_topic(partitions=3)
+    broker.write(topic, numbers(0, 90), partitions=(0, 1, 2))
     seen, snapshot, _ = read(connection, [topic], partitions={topic: [2]})
     assert seen == list(range(2, 90, 3))
     assert snapshot == {(topic, 2): 30}
@@ -91,39 +92,37 @@ def test_a_source_owns_only_the_partitions_it_was_given(connection: Connection, 
         read(connection, [topic], partitions={topic: [3]})
 
 
-def test_a_resumed_source_goes_on_after_the_last_message(connection: Connection, topic: str, write: Write) -> None:
-    write(topic, numbers(0, 10))
+def test_a_resumed_source_goes_on_after_the_last_message(connection: Connection, topic: str, broker: Broker) -> None:
+    broker.write(topic, numbers(0, 10))
     _, snapshot, _ = read(connection, [topic])
-    write(topic, numbers(10, 15))
+    broker.write(topic, numbers(10, 15))
     assert read(connection, [topic], snapshot)[0] == [10, 11, 12, 13, 14]
     assert read(connection, [topic], snapshot, start="latest")[0] == [10, 11, 12, 13, 14]
 
 
-def test_latest_is_a_number_that_survives_a_restart(connection: Connection, topic: str, write: Write) -> None:
-    write(topic, numbers(0, 10))
+def test_latest_is_a_number_that_survives_a_restart(connection: Connection, topic: str, broker: Broker) -> None:
+    broker.write(topic, numbers(0, 10))
     seen, snapshot, _ = read(connection, [topic], start="latest")
     assert (seen, snapshot) == ([], {(topic, 0): 10})
-    write(topic, numbers(10, 12))
+    broker.write(topic, numbers(10, 12))
     assert read(connection, [topic], snapshot, start="latest")[0] == [10, 11]
 
 
-def test_explicit_starts_are_taken_and_others_begin_at_the_earliest(connection: Connection, make_topic: MakeTopic, write: Write) -> None:
-    topic = make_topic(partitions=2)
-    write(topic, numbers(0, 20), partitions=(0, 1))
+def test_explicit_starts_are_taken_and_others_begin_at_the_earliest(connection: Connection, broker: Broker) -> None:
+    topic = broker.make_topic(partitions=2)
+    broker.write(topic, numbers(0, 20), partitions=(0, 1))
     assert sorted(read(connection, [topic], start={(topic, 0): 8})[0]) == sorted([16, 18, *range(1, 20, 2)])
 
 
-def test_partitions_added_while_down_are_read_from_their_first_message(
-    connection: Connection, make_topic: MakeTopic, write: Write, admin: AdminClient
-) -> None:
-    topic = make_topic(partitions=1)
-    write(topic, numbers(0, 5))
+def test_partitions_added_while_down_are_read_from_their_first_message(connection: Connection, broker: Broker) -> None:
+    topic = broker.make_topic(partitions=1)
+    broker.write(topic, numbers(0, 5))
     _, snapshot, _ = read(connection, [topic], start="latest")
-    admin.create_partitions([NewPartitions(topic, 2)])[topic].result(timeout=20)
+    broker.admin.create_partitions([NewPartitions(topic, 2)])[topic].result(timeout=20)
     deadline = time.monotonic() + 10
-    while len(admin.list_topics(topic, timeout=5).topics[topic].partitions) < 2:
+    while len(broker.admin.list_topics(topic, timeout=5).topics[topic].partitions) < 2:
         assert time.monotonic() < deadline
-    write(topic, numbers(5, 8), partitions=(1,))
+    broker.write(topic, numbers(5, 8), partitions=(1,))
     seen, after, _ = read(connection, [topic], snapshot, start="latest")
     assert seen == [5, 6, 7]
     assert after == {(topic, 0): 5, (topic, 1): 3}
@@ -148,12 +147,10 @@ def test_gaps_that_transactions_leave_are_passed_and_the_end_is_still_found(conn
     assert read(connection, [topic], {(topic, 0): 15})[0] == list(range(20, 30))
 
 
-def test_a_position_that_retention_ate_is_an_error_or_a_counted_gap(
-    connection: Connection, make_topic: MakeTopic, write: Write, admin: AdminClient
-) -> None:
-    topic = make_topic(partitions=2)
-    write(topic, numbers(0, 100), partitions=(0, 1))
-    for deleted in admin.delete_records([TopicPartition(topic, 0, 30)]).values():
+def test_a_position_that_retention_ate_is_an_error_or_a_counted_gap(connection: Connection, broker: Broker) -> None:
+    topic = broker.make_topic(partitions=2)
+    broker.write(topic, numbers(0, 100), partitions=(0, 1))
+    for deleted in broker.admin.delete_records([TopicPartition(topic, 0, 30)]).values():
         deleted.result(timeout=20)
     resume = {(topic, 0): 10, (topic, 1): 45}
     with pytest.raises(TransportError, match="expected offset 10, got a log from 30 to 50") as raised:
@@ -172,8 +169,8 @@ def test_a_topic_that_does_not_exist_is_named(connection: Connection) -> None:
         read(connection, ["no.such.topic"], start_timeout=timedelta(seconds=0.3))
 
 
-def test_the_end_that_was_asked_for_comes_at_the_next_batch(connection: Connection, topic: str, write: Write) -> None:
-    write(topic, numbers(0, 3))
+def test_the_end_that_was_asked_for_comes_at_the_next_batch(connection: Connection, topic: str, broker: Broker) -> None:
+    broker.write(topic, numbers(0, 3))
     shutdown = Shutdown()
     part = KafkaSource(connection, [topic], group=None, shutdown=shutdown).build_part("in", "kafka", None)
     while not part.next_batch():
@@ -185,9 +182,9 @@ def test_the_end_that_was_asked_for_comes_at_the_next_batch(connection: Connecti
     part.close()
 
 
-def test_standard_tools_see_the_lag(connection: Connection, topic: str, write: Write, admin: AdminClient) -> None:
+def test_standard_tools_see_the_lag(connection: Connection, topic: str, broker: Broker) -> None:
     group = f"shown.{topic}"
-    write(topic, numbers(0, 70))
+    broker.write(topic, numbers(0, 70))
     source = KafkaSource(connection, [topic], group=group, batch_size=20)
     part = source.build_part("in", "kafka", None)
     deadline = time.monotonic() + 10
@@ -196,5 +193,4 @@ def test_standard_tools_see_the_lag(connection: Connection, topic: str, write: W
     assert len(batches[0]) <= 20
     assert source.lag() == {(topic, 0): 70 - source.read}
     part.close()
-    listed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(timeout=20)
-    assert [(part.topic, part.partition, part.offset) for part in listed.topic_partitions] == [(topic, 0, source.read)]
+    assert broker.committed(group) == {0: source.read}
