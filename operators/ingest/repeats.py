@@ -15,8 +15,8 @@ class RepeatFold:
     """Tells events that were not yet taken in from those that come again.
 
     Ingest reads each raw partition in order and writes in order, so within anything that keeps the order of `telemetry.events` (one of its
-    partitions, or one user shard) the origins of one raw partition grow. What is not beyond the mark came before: exact, and one number pair
-    per (lane, raw partition) of memory.
+    partitions, or one user shard) the origins of one raw partition grow. What is not beyond the mark came before: exact, and two numbers of
+    memory per (lane, raw partition).
 
     Examples
     --------

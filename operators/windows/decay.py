@@ -23,7 +23,7 @@ class DecayedSum(NamedTuple):
 DECAYED: tuple[DecayedSum, ...] = tuple(
     DecayedSum(counter, half_life_ms)
     for counter in (Counter.IMPRESSIONS, Counter.CLICKS, Counter.LONG_VIEWS, Counter.LIKES)
-    for half_life_ms in (HOUR_MS, 12 * HOUR_MS, DAY_MS, 7 * DAY_MS)
+    for half_life_ms in (HOUR_MS, 12 * HOUR_MS, DAY_MS, 4 * DAY_MS)
 )
 """What `EntityCounters.decayed.values` holds, in this order."""
 
