@@ -1,0 +1,1 @@
+"""Joins: what was served, with what came of it."""
