@@ -19,6 +19,7 @@ _EVERY_PART = {
     "PYTHONUNBUFFERED": "1",
     "RUST_BACKTRACE": "0",
 }
+STOP_WITHIN_S = 10.0
 HOME_MARK = "PENSTOCK_SUPERVISED"
 """Environment variable that every supervised process carries: the home that it belongs to."""
 
@@ -64,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Port of the broker and of Redis where they are our own and watched too; None: somebody else's.
     parts : tuple of PartSpec
         The processes.
+    stop_within_s : float
+        How long they have to end after SIGTERM; then they are killed.
     """
 
     bootstrap_servers: str
@@ -71,6 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     kafka_port: int | None
     redis_port: int | None
     parts: tuple[PartSpec, ...]
+    stop_within_s: float = STOP_WITHIN_S
 
 
 def choose_parts(*, feed_workers: int = 2, only: Sequence[str] = ()) -> tuple[PartSpec, ...]:

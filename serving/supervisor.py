@@ -25,8 +25,7 @@ from serving.scrape import Scraper
 from serving.state import PartState, SystemState, supervisor_file, write_state
 from serving.watch import Watched, WatchedPart, WatchedService
 
-STOP_WITHIN_S = 10.0
-"""Seconds that parts have to end after SIGTERM; then they are killed."""
+_KILL_WITHIN_S = 10.0
 _TURN_S = 0.2
 _WRITE_EVERY_S = 0.5
 
@@ -98,7 +97,7 @@ class Supervisor:
         self._stopping = True
 
     def _end_parts(self) -> None:
-        for number, bound_s in ((signal.SIGTERM, STOP_WITHIN_S), (signal.SIGKILL, STOP_WITHIN_S)):
+        for number, bound_s in ((signal.SIGTERM, self._plan.stop_within_s), (signal.SIGKILL, _KILL_WITHIN_S)):
             for part in self._parts:
                 part.signal(number)
             deadline = time.monotonic() + bound_s

@@ -18,9 +18,9 @@ from serving.errors import ConfigError, ServiceError
 from serving.local import Home, LocalKafka, LocalRedis
 from serving.local.home import wipe
 from serving.local.processes import ProcessMark, file_lock, rotate, spawn, tail
-from serving.parts import HOME_MARK, PartSpec, Plan
+from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan
 from serving.state import SystemState, read_state, state_file, supervisor_mark
-from serving.supervisor import STOP_WITHIN_S, read_plan, write_plan
+from serving.supervisor import read_plan, write_plan
 from serving.topics import apply_topics, plan_topics
 
 READY_WITHIN_S = 120.0
@@ -44,6 +44,8 @@ class Wanted:
         Begin with no data.
     wait : bool
         Return only when every part is ready.
+    stop_within_s : float
+        How long parts have to end after SIGTERM.
     """
 
     parts: tuple[PartSpec, ...]
@@ -51,6 +53,7 @@ class Wanted:
     redis_url: str | None = None
     fresh: bool = False
     wait: bool = True
+    stop_within_s: float = STOP_WITHIN_S
 
 
 def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
@@ -133,6 +136,7 @@ def _start(home: Home, wanted: Wanted, say: Say) -> None:
         kafka_port=None if wanted.bootstrap_servers else kafka.ports[0],
         redis_port=None if wanted.redis_url else redis.ports[0],
         parts=wanted.parts,
+        stop_within_s=wanted.stop_within_s,
     )
     say("applying topics.yaml")
     settings = Settings(bootstrap_servers=plan.bootstrap_servers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from serving.errors import PenstockError
-from serving.local.processes import ProcessMark, rotate, spawn, tail
+from serving.local.processes import rotate, tail
 from serving.local.service import LocalService
 from serving.parts import PartSpec, command
 
@@ -99,15 +100,15 @@ class WatchedPart:
         self._env = env
         self._log = log
         self._backoff = Backoff()
-        self._mark: ProcessMark | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._next_start_at: float | None = None
 
     @property
     def pid(self) -> int | None:
         """The process id, None while it does not run."""
-        mark = self._mark
-        return None if mark is None else mark.pid
+        process = self._process
+        return None if process is None else process.pid
 
     @property
     def looping(self) -> bool:
@@ -116,23 +117,21 @@ class WatchedPart:
 
     def tend(self, now: float) -> None:
         """Notice an end, start again when it is time."""
-        if self._mark is not None:
-            how = _end_of(self._mark.pid)
-            if how is not None:
-                self._ended(now, how)
-        if self._mark is None and (self._next_start_at is None or now >= self._next_start_at):
+        if self._process is not None and self._process.poll() is not None:
+            self._ended(now, _how(self._process.returncode))
+        if self._process is None and (self._next_start_at is None or now >= self._next_start_at):
             self._start(now)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless it does not run."""
-        if self.running() and self._mark is not None:
-            os.kill(self._mark.pid, number)
+        if self._process is not None:
+            self._process.send_signal(number)
 
     def running(self) -> bool:
         """Tell whether the process runs, without starting it again."""
-        if self._mark is not None and _end_of(self._mark.pid) is not None:
-            self._mark = None
-        return self._mark is not None
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        return self._process is not None
 
     def _start(self, now: float) -> None:
         if self._next_start_at is None:
@@ -141,13 +140,14 @@ class WatchedPart:
             self.restarts += 1
         self.port_file.unlink(missing_ok=True)
         self._started_at = now
-        try:
-            self._mark = spawn(command(self._spec), log=self._log, env=self._env)
-        except PenstockError as error:
-            self._ended(now, str(error))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(self._log, flags, 0o600), "ab") as log:
+            self._process = subprocess.Popen(
+                command(self._spec), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
 
     def _ended(self, now: float, how: str) -> None:
-        self._mark = None
+        self._process = None
         self.last_words = f"{how}: {last_words(self._log)}"
         delay_s = self._backoff.delay_after(uptime_s=now - self._started_at)
         self._next_start_at = now + delay_s
@@ -222,13 +222,5 @@ def last_words(log: Path) -> str:
     return "no word in its log"
 
 
-def _end_of(pid: int) -> str | None:
-    """Return how a child ended, None while it runs."""
-    try:
-        ended, code = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return "ended"
-    if ended == 0:
-        return None
-    number = os.waitstatus_to_exitcode(code)
-    return f"exit code {number}" if number >= 0 else f"killed by {signal.Signals(-number).name}"
+def _how(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"

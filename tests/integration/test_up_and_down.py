@@ -1,0 +1,277 @@
+"""The supervisor over real processes: tiny parts with the real shell, the real broker and the real Redis of the session."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serving.errors import ConfigError, ServiceError
+from serving.local import Home, LocalKafka, LocalRedis
+from serving.parts import HOME_MARK, PartSpec
+from serving.state import PartState, SystemState, read_state, supervisor_mark
+from serving.system import Wanted, down, up
+
+pytestmark = pytest.mark.integration
+
+STEADY = """
+from datetime import datetime, timedelta, timezone
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.testing import TestingSink
+
+from dataflows.part import run_part
+
+
+class Ticks(StatefulSourcePartition):
+    def __init__(self, part, count):
+        self.part, self.count = part, count or 0
+
+    def next_batch(self):
+        if self.part.shutdown.requested:
+            raise StopIteration
+        self.count += 1
+        self.part.progress(1)
+        self.part.lag(7)
+        return [self.count]
+
+    def next_awake(self):
+        return datetime.now(timezone.utc) + timedelta(milliseconds=20)
+
+    def snapshot(self):
+        return self.count
+
+
+class Source(FixedPartitionedSource):
+    def __init__(self, part):
+        self.part = part
+
+    def list_parts(self):
+        return ["ticks"]
+
+    def build_part(self, step_id, name, state):
+        return Ticks(self.part, state)
+
+
+def flow(part):
+    part.topic("telemetry.raw")
+    dataflow = Dataflow("steady")
+    op.output("out", op.input("in", dataflow, Source(part)), TestingSink([]))
+    return dataflow
+
+
+run_part("steady", flow)
+"""
+BROKEN = "raise RuntimeError('no such luck')\n"
+DEAF = """
+import signal, time
+from dataflows.part import hosted
+
+with hosted("deaf") as part:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    part.ready()
+    time.sleep(600)
+"""
+Start = Callable[..., SystemState | None]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Home]:
+    """A home of its own, taken down whatever happens."""
+    home = Home(tmp_path / "home")
+    yield home
+    down(home)
+    assert not parts_of(home)
+
+
+@pytest.fixture
+def start(own: Home, kafka: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Start tiny parts by name on the services of the session."""
+    for name, text in (("tiny_steady", STEADY), ("tiny_broken", BROKEN), ("tiny_deaf", DEAF)):
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def go(*names: str, wait: bool = True) -> SystemState | None:
+        parts = tuple(PartSpec(name, f"tiny_{name.partition('-')[0]}") for name in names)
+        return up(own, Wanted(parts=parts, bootstrap_servers=kafka, redis_url=redis_url, wait=wait, stop_within_s=1.0), lambda _text: None)
+
+    return go
+
+
+def parts_of(home: Home) -> list[int]:
+    """Process ids of all that runs for a home."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(HOME_MARK) == str(home.root) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+def row(home: Home, name: str) -> PartState:
+    state = read_state(home)
+    assert state is not None
+    return next(part for part in state.parts if part.name == name)
+
+
+def came_back(home: Home, name: str, killed: int) -> bool:
+    return row(home, name).ready and row(home, name).pid != killed
+
+
+def eventually(what: Callable[[], bool], within_s: float = 15.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def test_parts_come_up_ready_and_go_down_without_a_trace(start: Start, own: Home) -> None:
+    state = start("steady-0", "steady-1")
+
+    assert state is not None
+    assert state.ready
+    assert [part.name for part in state.parts] == ["steady-0", "steady-1"]
+    eventually(lambda: row(own, "steady-0").last_progress_s is not None)
+    steady = row(own, "steady-0")
+    assert steady.status == "ready"
+    assert steady.lag == 7
+    assert steady.memory_mb is not None
+    assert 20 < steady.memory_mb < 200
+    assert (own.recovery / "steady-0").stat().st_mode & 0o077 == 0
+
+    assert down(own) == ["steady-0", "steady-1"]
+    assert not parts_of(own)
+    assert supervisor_mark(own) is None
+    assert read_state(own) is None
+
+
+def test_a_killed_part_is_started_again_at_once_and_goes_on_where_it_was(start: Start, own: Home) -> None:
+    start("steady")
+    pid = row(own, "steady").pid
+    assert pid is not None
+    eventually((own.recovery / "steady").is_dir)
+
+    os.kill(pid, signal.SIGKILL)
+    killed_at = time.monotonic()
+    eventually(lambda: parts_of(own) not in ([], [pid]))
+    assert time.monotonic() - killed_at < 1.0
+    eventually(lambda: row(own, "steady").ready and row(own, "steady").pid != pid)
+
+    again = row(own, "steady")
+    assert again.restarts == 1
+    assert again.last_words.startswith("killed by SIGKILL")
+
+
+def test_a_part_that_cannot_start_is_named_with_its_last_words_and_nothing_stays(start: Start, own: Home) -> None:
+    with pytest.raises(ServiceError, match="broken crash-looping .*RuntimeError: no such luck"):
+        start("steady", "broken")
+
+    assert not parts_of(own)
+    assert supervisor_mark(own) is None
+
+
+def test_a_crash_loop_does_not_disturb_the_others(start: Start, own: Home) -> None:
+    start("steady", "broken", wait=False)
+
+    eventually(lambda: row(own, "broken").status == "crash-looping" and row(own, "steady").ready)
+    assert "no such luck" in row(own, "broken").last_words
+
+
+def test_up_twice_changes_nothing_and_up_with_other_settings_is_refused(start: Start, own: Home) -> None:
+    first = start("steady")
+    second = start("steady")
+
+    assert first is not None
+    assert second is not None
+    assert [part.pid for part in first.parts] == [part.pid for part in second.parts]
+    with pytest.raises(ConfigError, match="penstock down"):
+        start("steady", "deaf")
+    assert supervisor_mark(own) is not None
+
+
+def test_parts_left_by_a_killed_supervisor_are_found_by_the_next_command(start: Start, own: Home) -> None:
+    start("steady")
+    orphan = row(own, "steady").pid
+    mark = supervisor_mark(own)
+    assert mark is not None
+    os.kill(mark.pid, signal.SIGKILL)
+    eventually(lambda: supervisor_mark(own) is None)
+    assert parts_of(own) == [orphan]
+
+    start("steady")
+    assert row(own, "steady").pid != orphan
+    assert len(parts_of(own)) == 1
+
+    mark = supervisor_mark(own)
+    assert mark is not None
+    os.kill(mark.pid, signal.SIGKILL)
+    eventually(lambda: supervisor_mark(own) is None)
+    assert down(own) == ["steady"]
+    assert not parts_of(own)
+
+
+def test_a_part_that_is_deaf_to_sigterm_is_killed(start: Start, own: Home) -> None:
+    start("deaf")
+
+    began = time.monotonic()
+    assert down(own) == ["deaf"]
+    assert time.monotonic() - began < 5.0
+    assert not parts_of(own)
+
+
+def command(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
+    script = Path(sys.executable).with_name("penstock")
+    env = {**os.environ, "PENSTOCK_HOME": str(home.root)}
+    return subprocess.run([script, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start, own: Home, kafka: str, redis_url: str) -> None:
+    assert command(own, "status").returncode == 1
+
+    start("steady")
+    said = json.loads(command(own, "status", "--json").stdout)
+    assert said["bootstrap_servers"] == kafka
+    assert said["redis_url"] == redis_url
+    assert {"name", "pid", "ready", "lag", "memory_mb", "restarts", "last_progress_s", "status"} <= said["parts"][0].keys()
+    assert "steady" in command(own, "status").stdout
+    assert '"event":"ready"' in command(own, "logs", "steady", "--json").stdout
+    assert command(own, "logs", "nobody").returncode == 2
+    assert "stopped: steady" in command(own, "down").stdout
+    assert "nothing was running" in command(own, "down").stdout
+
+
+def test_our_own_broker_and_redis_are_kept_running_too(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").create()
+    services = (LocalKafka(home, port=0), LocalRedis(home, port=0))
+    try:
+        for service in services:
+            service.start()
+        state = up(home, Wanted(parts=()), lambda _text: None)
+        assert state is not None
+        assert [part.name for part in state.parts] == ["kafka", "redis"]
+        for service in services:
+            pid = service.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            eventually(partial(came_back, home, service.name, pid), within_s=40)
+            assert row(home, service.name).restarts == 1
+        after = read_state(home)
+        assert after is not None
+        assert after.bootstrap_servers == state.bootstrap_servers
+    finally:
+        stopped = down(home)
+    assert stopped == ["kafka", "redis"]
+    assert not any(service.running() for service in services)
