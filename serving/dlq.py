@@ -1,0 +1,102 @@
+"""Dead letters: reads them, folds repeats, and sends them round again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from confluent_kafka import KafkaError, Message, Producer
+
+from schemas import headers
+from schemas.codec import DecodeError, decode
+from schemas.dlq import DeadLetter
+from schemas.settings import Settings
+from serving.errors import ContractError, TransportError
+from serving.records import last_by_key
+
+TOPIC = "telemetry.dlq"
+_DELIVERED_WITHIN_S = 30.0
+
+
+def read_letters(settings: Settings) -> dict[str, DeadLetter]:
+    """Return all dead letters by id; those that a crash repeated are one.
+
+    Raises
+    ------
+    ContractError
+        When a record on the topic is no dead letter.
+    """
+    letters = (_letter(message) for message in last_by_key(settings, TOPIC).values())
+    return {letter.letter_id: letter for letter in letters}
+
+
+def resent_value(letter: DeadLetter) -> bytes:
+    """Return what goes out when a letter is sent again: the whole record as it came, or a batch of the one event that failed.
+
+    Examples
+    --------
+    >>> from schemas.dlq import ReasonCode
+    >>> where = {"topic": "telemetry.raw", "partition": 0, "offset": 7, "path": "$", "expected": "x", "got": "y", "at_ms": 0}
+    >>> raw = b'{"user_id":"1","events":[{"event_id":"a"},{"event_id":"b"}]}'
+    >>> resent_value(DeadLetter(reason=ReasonCode.INVALID_VALUE, event_index=1, raw=raw, **where))
+    b'{"user_id":"1","events":[{"event_id":"b"}]}'
+
+    Raises
+    ------
+    ContractError
+        When the letter names an event that its record does not have.
+    """
+    if letter.event_index < 0:
+        return letter.raw
+    try:
+        batch = msgspec.json.decode(letter.raw)
+        event = batch["events"][letter.event_index]
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError) as error:
+        raise ContractError(
+            expected=f"a batch with an event {letter.event_index}",
+            got=f"{type(error).__name__}: {error}",
+            where=letter.letter_id,
+            do=f"look at it with `penstock dlq show {letter.letter_id}`",
+        ) from None
+    return msgspec.json.encode({**batch, "events": [event]})
+
+
+def resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
+    """Send letters to the topic and partition that they came from, with the next attempt number in a header; return how many.
+
+    Raises
+    ------
+    ContractError
+        When a letter does not fit its own record; nothing has been sent.
+    TransportError
+        When the broker did not take all of them.
+    """
+    outgoing = [(letter, resent_value(letter)) for letter in letters]
+    producer = Producer({**settings.kafka(), "acks": "all", "enable.idempotence": True, "log_level": 0})
+    failures: list[str] = []
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            failures.append(f"{error.str()} on {message.topic()}")
+
+    for letter, value in outgoing:
+        extra: Mapping[str, bytes] = {headers.ATTEMPT: str(letter.attempt + 1).encode()}
+        producer.produce(letter.topic, value=value, key=letter.key, partition=letter.partition, headers=dict(extra), on_delivery=delivered)
+        producer.poll(0)
+    left = producer.flush(_DELIVERED_WITHIN_S)
+    if left or failures:
+        raise TransportError(
+            expected=f"{len(outgoing)} letters to be taken by the broker",
+            got=f"{left} left, {len(failures)} refused{': ' + failures[0] if failures else ''}",
+            where=settings.bootstrap_servers,
+            do="run `penstock status`; sending again does no harm",
+        )
+    return len(outgoing)
+
+
+def _letter(message: Message) -> DeadLetter:
+    try:
+        return decode(DeadLetter, message.value() or b"")
+    except DecodeError as error:
+        where = f"{message.topic()}/{message.partition()}/{message.offset()}"
+        raise ContractError(expected="a dead letter", got=str(error), where=where, do="find out what wrote it") from None
