@@ -1,0 +1,95 @@
+"""Reads whole topics, from the first record to what is the end now, outside of any consumer group."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from schemas.settings import Settings
+from serving.errors import TransportError
+
+_log = logging.getLogger(__name__)
+_BATCH = 10_000
+
+
+class TopicReader:
+    """Follows some topics in steps: each `advance` yields what came since the one before, up to the end at its call.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the broker is.
+    topics : Sequence[str]
+        Names as in topics.yaml.
+    """
+
+    def __init__(self, settings: Settings, topics: Sequence[str]) -> None:
+        self._prefix = settings.topic_prefix
+        self._consumer = Consumer(
+            settings.kafka()
+            | {"group.id": f"penstock.reader.{uuid.uuid4().hex}", "enable.auto.commit": False, "auto.offset.reset": "earliest"},
+            logger=_log,
+        )
+        self._next: dict[tuple[str, int], int] = {}
+        for topic in topics:
+            metadata = self._consumer.list_topics(self._prefix + topic, timeout=10).topics[self._prefix + topic]
+            if metadata.error is not None:
+                raise TransportError(
+                    expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`"
+                )
+            self._next |= {(self._prefix + topic, number): 0 for number in metadata.partitions}
+
+    def advance(self, on_progress: Callable[[int, int], None] | None = None) -> Iterator[tuple[str, Message]]:
+        """Yield (topic, message) until the ends as they are now; `on_progress` gets records read and their number in all, about."""
+        ends: dict[tuple[str, int], int] = {}
+        for topic, partition in self._next:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            self._next[topic, partition] = max(self._next[topic, partition], low)
+            ends[topic, partition] = high
+        left = {key for key, end in ends.items() if self._next[key] < end}
+        total = sum(ends[key] - self._next[key] for key in left)
+        read = 0
+        self._consumer.assign([TopicPartition(*key, self._next[key]) for key in sorted(left)])
+        while left:
+            first = self._consumer.poll(0.2)
+            messages = [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
+            for message in messages:
+                failure = message.error()
+                if failure is not None:
+                    if failure.fatal():
+                        raise KafkaException(failure)
+                    continue
+                key = (str(message.topic()), int(message.partition() or 0))
+                offset = int(message.offset() or 0)
+                if offset < ends[key]:
+                    self._next[key] = offset + 1
+                    read += 1
+                    yield key[0].removeprefix(self._prefix), message
+            left -= self._finished(left, ends)
+            if on_progress is not None:
+                on_progress(read, total)
+        self._consumer.unassign()
+
+    def _finished(self, left: set[tuple[str, int]], ends: dict[tuple[str, int], int]) -> set[tuple[str, int]]:
+        """Return the partitions whose end is reached; compaction may have taken the last records, so the position decides."""
+        keys = sorted(left)
+        positions = self._consumer.position([TopicPartition(*key) for key in keys])
+        done = {key for key, at in zip(keys, positions, strict=True) if at.offset >= ends[key] or self._next[key] >= ends[key]}
+        for key in done:
+            self._next[key] = ends[key]
+        return done
+
+    def close(self) -> None:
+        """Stop following."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,92 @@
+"""Counts events again, one by one and in the plainest way, to check the counters that the stream keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from operators.windows.counting import increments
+from schemas.features import N_COUNTERS, PANE_MS, PANES, Counter, Pane
+from schemas.telemetry import Event
+
+
+class Wrong(msgspec.Struct, frozen=True):
+    """A counter that is not what a recount gives; `window` is "total" or the epoch minute of a pane."""
+
+    entity: str
+    window: str
+    counter: str
+    expected: int
+    got: int
+
+
+@dataclass(slots=True)
+class Count:
+    """The counters of one entity: totals, and each minute's."""
+
+    totals: list[int] = field(default_factory=lambda: [0] * N_COUNTERS)
+    minutes: dict[int, list[int]] = field(default_factory=dict)
+
+    def add(self, minute: int, counter: Counter, n: int) -> None:
+        """Count `n` in a minute."""
+        self.totals[counter] += n
+        row = self.minutes.get(minute)
+        if row is None:
+            row = self.minutes[minute] = [0] * N_COUNTERS
+        row[counter] += n
+
+    def panes(self) -> dict[int, list[int]]:
+        """Return the minutes that a sliding window can still reach: the newest and the PANES - 1 before it."""
+        newest = max(self.minutes, default=0)
+        return {minute: row for minute, row in self.minutes.items() if minute > newest - PANES}
+
+
+class Recount:
+    """Counters of every user, user×tag, video, creator and tag; entities are named `user:ID`, `user:ID/tag:NAME`, `video:ID` ..."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Count] = {}
+
+    def add(self, event: Event) -> None:
+        """Count an event for everything that it names."""
+        minute = event.timestamp_ms // PANE_MS
+        changes = increments(event)
+        if not changes:
+            return
+        for entity in _entities(event):
+            count = self.counts.get(entity)
+            if count is None:
+                count = self.counts[entity] = Count()
+            for counter, n in changes:
+                count.add(minute, counter, n)
+
+    def compare(self, entity: str, totals: Sequence[int], panes: Sequence[Pane]) -> Iterator[Wrong]:
+        """Yield what differs between an entity's counters and the recount."""
+        count = self.counts.get(entity, Count())
+        yield from _rows(entity, "total", count.totals, totals)
+        got: Mapping[int, Sequence[int]] = {pane.minute: pane.counts for pane in panes}
+        expected = count.panes()
+        newest = max([*expected, *got], default=0)
+        zeros = [0] * N_COUNTERS
+        for minute in sorted(minute for minute in expected.keys() | got.keys() if minute > newest - PANES):
+            yield from _rows(entity, str(minute), expected.get(minute, zeros), got.get(minute, zeros))
+
+
+def _rows(entity: str, window: str, expected: Sequence[int], got: Sequence[int]) -> Iterator[Wrong]:
+    if list(expected) == list(got):
+        return
+    for counter, one, other in zip(Counter, expected, got, strict=True):
+        if one != other:
+            yield Wrong(entity, window, counter.name.lower(), one, other)
+
+
+def _entities(event: Event) -> list[str]:
+    names = [f"user:{event.user_id}", f"video:{event.video_id}"]
+    if event.creator_id is not None:
+        names.append(f"creator:{event.creator_id}")
+    for tag in dict.fromkeys(event.tags):
+        names.append(f"tag:{tag}")
+        names.append(f"user:{event.user_id}/tag:{tag}")
+    return names
