@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from operators.ranking.features import INITIAL_OBJECTIVE
 from schemas.catalog import Moderation
 from schemas.codec import decode
 from schemas.learning import Objective
@@ -51,16 +52,14 @@ def moderate(
 
 @objective.command(epilog="Example: penstock objective show --json")
 def show(as_json: JsonOption = False) -> None:
-    """Show the objective that was set last."""
+    """Show the objective in force: the one set last, else the built-in one."""
     found = last_by_key(current_settings(), OBJECTIVE).get(b"feed")
-    current = None if found is None else decode(Objective, found.value() or b"")
+    current = INITIAL_OBJECTIVE if found is None else decode(Objective, found.value() or b"")
     if as_json:
         print_json(current)
-    elif current is None:
-        console.print("none was set: the ranker's own is in force")
-    else:
-        heads = ", ".join(f"{head} {weight:g}" for head, weight in current.heads.items())
-        console.print(f"{current.version}: {heads}; exploration {current.exploration_rate:g}")
+        return
+    heads = ", ".join(f"{head} {weight:g}" for head, weight in current.heads.items())
+    console.print(f"{current.version}: {heads}; exploration {current.exploration_rate:g}")
 
 
 @objective.command("set", epilog="Example: penstock objective set --head long_view=1 --head like=0.5 --exploration 0.05")

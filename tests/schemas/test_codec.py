@@ -1,0 +1,102 @@
+"""Whatever fits a contract comes back as it was; what does not is refused with the reason and the place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import inspect
+
+from schemas.base import Message
+from schemas.codec import DecodeError, decode, encode, pack, unpack
+from schemas.features import TrendingList
+from schemas.feed import FeedRequest
+from schemas.registry import MESSAGES
+
+
+def values_of(info: Any) -> st.SearchStrategy[Any]:
+    """Draw values of a type as msgspec sees it."""
+    return DRAWN[type(info)](info)
+
+
+def structs_of(info: inspect.StructType) -> st.SearchStrategy[Any]:
+    required = {field.name: values_of(field.type) for field in info.fields if field.required}
+    optional = {field.name: values_of(field.type) for field in info.fields if not field.required}
+    return st.fixed_dictionaries(required, optional=optional).map(lambda kwargs: info.cls(**kwargs))
+
+
+def integers_of(info: inspect.IntType) -> st.SearchStrategy[int]:
+    return st.integers(-(2**63) if info.ge is None else info.ge, 2**63 - 1 if info.le is None else info.le)
+
+
+def texts_of(info: inspect.StrType) -> st.SearchStrategy[str]:
+    return st.text(st.characters(exclude_categories=["Cs"]), min_size=info.min_length or 0, max_size=min(info.max_length or 10, 10))
+
+
+DRAWN: dict[type[inspect.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
+    inspect.NoneType: lambda _: st.none(),
+    inspect.BoolType: lambda _: st.booleans(),
+    inspect.IntType: integers_of,
+    inspect.FloatType: lambda _: st.floats(allow_nan=False, allow_infinity=False),
+    inspect.StrType: texts_of,
+    inspect.BytesType: lambda _: st.binary(max_size=10),
+    inspect.LiteralType: lambda info: st.sampled_from(info.values),
+    inspect.EnumType: lambda info: st.sampled_from(list(info.cls)),
+    inspect.ListType: lambda info: st.lists(values_of(info.item_type), min_size=info.min_length or 0, max_size=3),
+    inspect.VarTupleType: lambda info: st.lists(values_of(info.item_type), max_size=3).map(tuple),
+    inspect.DictType: lambda info: st.dictionaries(values_of(info.key_type), values_of(info.value_type), max_size=2),
+    inspect.UnionType: lambda info: st.one_of(*map(values_of, info.types)),
+    inspect.Metadata: lambda info: values_of(info.type),
+    inspect.StructType: structs_of,
+}
+
+
+def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
+    return values_of(inspect.type_info(kind))
+
+
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.__name__)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_message_survives_the_wire_and_the_store(kind: type[Message], data: st.DataObject) -> None:
+    message = data.draw(messages(kind))
+    assert decode(kind, encode(message)) == message
+    assert unpack(kind, pack(message)) == message
+    assert encode(decode(kind, encode(message))) == encode(message)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_raise_anything_but_a_decode_error(data: bytes) -> None:
+    for read in (decode, unpack):
+        try:
+            read(FeedRequest, data)
+        except DecodeError as error:
+            assert error.detail
+            assert "$" in error.path
+
+
+def test_bytes_that_are_no_json_are_malformed() -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(FeedRequest, b'{"user_id":')
+    assert caught.value.malformed
+
+
+def test_a_wrong_type_is_named_with_its_place() -> None:
+    with pytest.raises(DecodeError, match=r"Expected `str`, got `int`, at \$\.user_id") as caught:
+        decode(FeedRequest, b'{"user_id":7}')
+    assert not caught.value.malformed
+    assert caught.value.path == "$.user_id"
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert decode(FeedRequest, b'{"user_id":"42","from_the_future":[1]}') == FeedRequest(user_id="42")
+
+
+def test_numbers_that_json_does_not_know_become_null_and_are_refused_on_the_way_in() -> None:
+    bad = TrendingList(scope="global", as_of_ms=0, half_life_ms=1, video_ids=["v"], scores=[math.nan])
+    with pytest.raises(DecodeError, match="Expected `float`, got `null`"):
+        decode(TrendingList, encode(bad))

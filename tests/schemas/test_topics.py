@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.registry import MESSAGES
+from schemas.topics import duration_ms, load_topics, topics_file
+
+ROOT = Path(__file__).resolve().parents[2]
+ENTRY = """
+version: 1
+topics:
+  - name: a.b
+    about: x
+    key: y
+    schema: Event
+    partitions: 1
+    cleanup: delete
+    producers: [p]
+    consumers: [c]
+"""
+
+
+def literals() -> Iterator[tuple[Path, str]]:
+    """Every string in the programs that looks like a topic's name."""
+    families = {name.partition(".")[0] for name in load_topics()}
+    looks = re.compile(rf"^({'|'.join(sorted(families))})\.[a-z]+$")
+    for folder in ("dataflows", "serving"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and looks.match(node.value):
+                    yield path.relative_to(ROOT), node.value
+
+
+def test_every_topic_has_a_schema() -> None:
+    assert {spec.schema for spec in load_topics().values()} <= MESSAGES.keys()
+
+
+def test_every_topic_that_a_program_names_is_in_the_file() -> None:
+    unknown = {(str(path), name) for path, name in literals() if name not in load_topics()}
+    assert not unknown
+
+
+def test_every_topic_in_the_file_is_named_by_a_program() -> None:
+    assert load_topics().keys() - {name for _, name in literals()} == set()
+
+
+def test_side_topics_keep_their_order_and_their_history() -> None:
+    for spec in load_topics().values():
+        if spec.cleanup == "compact":
+            assert duration_ms(spec.min_compaction_lag or "0s") >= 86_400_000, spec.name
+            assert spec.partitions == 1 or spec.name == "telemetry.history", spec.name
+        else:
+            assert spec.retention is not None, spec.name
+
+
+def test_the_broker_stamps_every_record() -> None:
+    assert all(spec.config()["message.timestamp.type"] == "LogAppendTime" for spec in load_topics().values())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("partitions: 1", "partitions: 0", "topics.0..partitions|partitions"),
+        ("cleanup: delete", "cleanup: burn", "Invalid enum value 'burn'"),
+        ("cleanup: delete", "cleanup: delete\n    retention: 7 days", "expected a duration such as 24h, got '7 days'"),
+        ("about: x", "about: x\n    wrong: y", "unknown field `wrong`"),
+        ("name: a.b", "name: A", "matching regex"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    path = tmp_path / "topics.yaml"
+    path.write_text(ENTRY.replace(old, new))
+    with pytest.raises(ValueError, match=complaint):
+        load_topics(path)
+
+
+def test_a_topic_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "topics.yaml"
+    entry = ENTRY.partition("topics:\n")[2]
+    path.write_text(ENTRY + entry.lstrip("\n"))
+    with pytest.raises(ValueError, match="expected each topic once"):
+        load_topics(path)
+
+
+def test_the_file_is_found() -> None:
+    assert topics_file() == ROOT / "topics.yaml"
