@@ -1,0 +1,145 @@
+"""What one event, and one history, changes in a person's row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from operators.profiles.interest import GAINS, MAX_STRENGTH, POSITIVE, SHOWN, faded
+from operators.profiles.row import UserRow, index_in, new_tag, pane_of, place
+from operators.windows.counting import increments
+from schemas.features import PANE_MS, Counter
+from schemas.telemetry import Event, InteractionType, UserHistory
+
+_SHOWING = frozenset({InteractionType.IMPRESSION, InteractionType.WATCH_TIME})
+_HIDING = frozenset({InteractionType.NOT_INTERESTED, InteractionType.REPORT})
+_FOLLOW = InteractionType.FOLLOW
+_IMPRESSION = InteractionType.IMPRESSION
+_REPORT = InteractionType.REPORT
+
+
+class Folding:
+    r"""Folds events into rows.
+
+    A tag's weight w, as of its last event at t', moves at an event at t by the gain g of the interaction (operators.profiles.interest):
+
+    w ← w · 2^(−(t − t') / half_life) + g    and for an event that comes late    w ← w + g · 2^(−(t' − t) / half_life)
+
+    Parameters
+    ----------
+    interest_half_life
+        Time in which a tag's weight halves; short forgets yesterday, long is slow to turn.
+    max_tags
+        Tags held of a person; beyond it the longest idle goes.
+    max_taken
+        Videos held in `positives` and in `recent`.
+    max_listed
+        Entries held in each of the hidden and followed lists; beyond it the oldest goes.
+    """
+
+    def __init__(self, *, interest_half_life: timedelta, max_tags: int, max_taken: int, max_listed: int) -> None:
+        self.interest_half_life = interest_half_life
+        self.max_tags = max_tags
+        self.max_taken = max_taken
+        self.max_listed = max_listed
+        self._half_life_ms = interest_half_life // timedelta(milliseconds=1)
+
+    def event(self, row: UserRow, event: Event) -> bool:
+        """Fold an event; return whether the video must be marked as seen."""
+        kind, at_ms = event.interaction_type, event.timestamp_ms
+        row.version += 1
+        row.updated_ms = max(row.updated_ms, at_ms)
+        adds = increments(event)
+        if adds:
+            minute = at_ms // PANE_MS
+            counts = pane_of(row.panes, minute)
+            totals = row.totals
+            if counts is None:
+                row.late += 1
+                for counter, n in adds:
+                    totals[counter] += n
+            else:
+                for counter, n in adds:
+                    totals[counter] += n
+                    counts[counter] += n
+        gain = GAINS.get(kind)
+        if adds or gain is not None:
+            for tag in event.tags:
+                self._tag(row, tag, at_ms, adds, 0.0 if gain is None else gain)
+        if kind in _SHOWING:
+            share = 0 if kind is _IMPRESSION else adds[2][1]
+            return self._shown(row, event.video_id, at_ms, SHOWN + (1.0 - SHOWN) * share / 1000, moves=kind is _IMPRESSION)
+        if kind in POSITIVE:
+            self._taken(row, event.video_id, GAINS[kind], at_ms)
+            if kind is _FOLLOW and event.creator_id is not None:
+                self._list(row.followed_creators, event.creator_id)
+        elif kind in _HIDING:
+            self._hide(row, event)
+        return False
+
+    def history(self, row: UserRow, history: UserHistory) -> list[str]:
+        """Fold what came before the stream: no window, no weight of a tag; return the videos to be marked as seen."""
+        row.version += 1
+        for video_id in history.watched:
+            if index_in(row.recent, video_id) < 0:
+                place(row.recent, video_id, SHOWN, 0, self.max_taken)
+        for kind, video_ids in ((InteractionType.LONG_VIEW, history.long_viewed), (InteractionType.LIKE, history.liked)):
+            for video_id in video_ids:
+                self._taken(row, video_id, GAINS[kind], 0)
+        seen = list(dict.fromkeys([*history.watched, *history.long_viewed, *history.liked]))
+        row.seen_count += len(seen)
+        return seen
+
+    def _tag(self, row: UserRow, tag: str, at_ms: int, adds: tuple[tuple[Counter, int], ...], gain: float) -> None:
+        one = row.tags.get(tag)
+        if one is None:
+            if len(row.tags) >= self.max_tags:
+                del row.tags[min(row.tags, key=lambda name: (row.tags[name].at_ms, name))]
+            one = row.tags[tag] = new_tag(at_ms)
+        age_ms = at_ms - one.at_ms
+        if age_ms > 0:
+            one.weight = faded(one.weight, age_ms, self._half_life_ms) + gain
+            one.at_ms = at_ms
+        else:
+            one.weight += faded(gain, -age_ms, self._half_life_ms)
+        if adds:
+            counts = pane_of(one.panes, at_ms // PANE_MS)
+            for counter, n in adds:
+                one.totals[counter] += n
+                if counts is not None:
+                    counts[counter] += n
+
+    def _shown(self, row: UserRow, video_id: str, at_ms: int, strength: float, *, moves: bool) -> bool:
+        """Put the video among the recent ones: a showing moves it to its time, a watch end only raises its strength."""
+        at = index_in(row.recent, video_id)
+        if at < 0:
+            place(row.recent, video_id, strength, at_ms, self.max_taken)
+        else:
+            _, before, was_ms = row.recent[at]
+            if not moves or at_ms <= was_ms:
+                row.recent[at] = (video_id, max(before, strength), was_ms)
+                return False
+            del row.recent[at]
+            place(row.recent, video_id, max(before, strength), at_ms, self.max_taken)
+        row.seen_count += 1
+        return True
+
+    def _taken(self, row: UserRow, video_id: str, gain: float, at_ms: int) -> None:
+        at = index_in(row.positives, video_id)
+        if at >= 0:
+            _, strength, was_ms = row.positives.pop(at)
+            gain, at_ms = min(strength + gain, MAX_STRENGTH), max(was_ms, at_ms)
+        place(row.positives, video_id, gain, at_ms, self.max_taken)
+
+    def _hide(self, row: UserRow, event: Event) -> None:
+        at = index_in(row.positives, event.video_id)
+        if at >= 0:
+            del row.positives[at]
+        self._list(row.hidden_videos, event.video_id)
+        if event.interaction_type is _REPORT and event.creator_id is not None:
+            self._list(row.hidden_creators, event.creator_id)
+
+    def _list(self, listed: list[str], one: str) -> None:
+        if one not in listed:
+            listed.append(one)
+            if len(listed) > self.max_listed:
+                del listed[0]
