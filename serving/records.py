@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from schemas.settings import Settings
 from serving.errors import ConfigError, ServiceError
 
-_ANSWER_WITHIN_S = 10.0
+_ANSWER_WITHIN_S = 5.0
 _POLL_S = 0.2
 
 

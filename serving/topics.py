@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from schemas.topics import TopicSpec
 from serving.errors import ServiceError
 
 _WAIT_S = 30.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +87,22 @@ def apply_topics(admin: AdminClient, changes: Iterable[Change]) -> None:
     ServiceError
         When the broker refuses a change.
     """
-    for change in changes:
-        if change.action == "create":
-            new = NewTopic(change.topic, num_partitions=change.partitions, config=dict(change.config))
-            _settle(change, admin.create_topics([new], request_timeout=_WAIT_S)[change.topic])
-        elif change.action == "grow":
+    wanted = list(changes)
+    created = {change.topic: change for change in wanted if change.action == "create"}
+    if created:
+        news = [NewTopic(change.topic, num_partitions=change.partitions, config=dict(change.config)) for change in created.values()]
+        for topic, future in admin.create_topics(news, request_timeout=_WAIT_S).items():
+            _settle(created[topic], future)
+    for change in wanted:
+        if change.action == "grow":
             grown = NewPartitions(change.topic, change.partitions)
             _settle(change, admin.create_partitions([grown], request_timeout=_WAIT_S)[change.topic])
         elif change.action == "configure":
             entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in change.config.items()]
             resource = ConfigResource(ResourceType.TOPIC, change.topic, incremental_configs=entries)
-            (future,) = admin.incremental_alter_configs([resource], request_timeout=_WAIT_S).values()
-            _settle(change, future)
+            (altered,) = admin.incremental_alter_configs([resource], request_timeout=_WAIT_S).values()
+            _settle(change, altered)
+    _await_visible(admin, [change for change in wanted if change.action in {"create", "grow"}])
 
 
 def _differences(name: str, spec: TopicSpec, partitions: int, config: Mapping[str, str]) -> list[Change]:
@@ -135,6 +141,22 @@ def _settle(change: Change, future: Future[None]) -> None:
                 where=change.topic,
                 do="correct topics.yaml, or the rights of this client",
             ) from error
+
+
+def _await_visible(admin: AdminClient, changes: list[Change]) -> None:
+    # The controller has taken a change before the broker tells clients of it; parts that start in between would not find their topics.
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        with _asking("a list of topics"):
+            seen = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=_WAIT_S).topics.items()}
+        late = [change.topic for change in changes if seen.get(change.topic, 0) < change.partitions]
+        if not late:
+            return
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                expected="the broker to show its new topics", got="none", where=", ".join(late), do="run `penstock topics plan` again"
+            )
+        time.sleep(_POLL_S)
 
 
 @contextmanager

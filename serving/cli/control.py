@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from operators.ranking.features import INITIAL_OBJECTIVE
 from schemas.catalog import Moderation
 from schemas.codec import decode
 from schemas.learning import Objective
@@ -53,6 +52,8 @@ def moderate(
 @objective.command(epilog="Example: penstock objective show --json")
 def show(as_json: JsonOption = False) -> None:
     """Show the objective in force: the one set last, else the built-in one."""
+    from operators.ranking.features import INITIAL_OBJECTIVE
+
     found = last_by_key(current_settings(), OBJECTIVE).get(b"feed")
     current = INITIAL_OBJECTIVE if found is None else decode(Objective, found.value() or b"")
     if as_json:
