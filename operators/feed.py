@@ -161,8 +161,8 @@ class FeedEngine:
     def _items(self, asked: Query, outcome: Outcome) -> list[FeedItem]:
         slots = outcome.slots
         places = outcome.ranked[[slot.rank for slot in slots]] if slots else outcome.ranked[:0]
+        ids = self.tables.videos.names(outcome.rows[places])
         rows = outcome.rows[places].tolist()
-        ids = [self.tables.videos.ids[row] for row in rows]
         tokens = sign_page(
             self.secret,
             request_id=asked.request_id,

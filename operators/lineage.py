@@ -27,7 +27,6 @@ class Arrival:
 def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedResponse, arrival: Arrival) -> ServedRecord:
     """Return the lineage record of an answer; `response` must not carry its latency yet."""
     tables = query.tables
-    ids = tables.videos.ids
     ranks = [slot.rank for slot in outcome.slots]
     return ServedRecord(
         request_id=query.request_id,
@@ -48,12 +47,12 @@ def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedRe
         sources=list(pipeline.source_names),
         reasons=list(pipeline.reasons),
         candidates=CandidateTable(
-            video_ids="\n".join([ids[row] for row in outcome.rows.tolist()]),
+            video_ids="\n".join(tables.videos.names(outcome.rows)),
             sources=outcome.sources.tobytes(),
             dropped=outcome.dropped.tobytes(),
             scores=outcome.scores.tobytes(),
         ),
-        ranked=[ids[row] for row in outcome.rows[outcome.ranked[: query.request.limit]].tolist()],
+        ranked=tables.videos.names(outcome.rows[outcome.ranked[: query.request.limit]]),
         items=[
             ServedItem(
                 video_id=item.video_id,

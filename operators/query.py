@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b, shake_128
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,27 @@ MAX_RECENT = 50
 MAX_POSITIVES = 50
 RECENCY = 0.95
 TAG_HALF_LIFE_MS = 7 * 86_400_000
+
+
+class Taste(NamedTuple):
+    """Distinct videos of a person, newest first, those that the tables know.
+
+    Attributes
+    ----------
+    rows : (n,) intp
+        Their rows.
+    places : (n,) intp
+        Their places in the person's list, 0 for the newest.
+    weights : (n,) float64
+        How strongly each was taken to.
+    strengths : (n,) float64
+        How much each counts by its place: 0.95^place.
+    """
+
+    rows: Rows
+    places: Rows
+    weights: NDArray[np.float64]
+    strengths: NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,37 +82,31 @@ class Query:
     relaxed: frozenset[str] = frozenset()
 
     @cached_property
-    def recent(self) -> Rows:
-        """Rows of the last distinct videos watched, newest first, at most MAX_RECENT."""
-        return self._newest(() if self.state is None else self.state.recent, MAX_RECENT)[0]
+    def recent(self) -> Taste:
+        """The last distinct videos watched, newest first, at most MAX_RECENT."""
+        return self._newest(() if self.state is None else self.state.recent, MAX_RECENT)
 
     @cached_property
-    def strengths(self) -> NDArray[np.float64]:
-        """How much each of `recent` counts: 0.95^r."""
-        strengths: NDArray[np.float64] = np.power(RECENCY, np.arange(len(self.recent)))
-        return strengths
-
-    @cached_property
-    def positives(self) -> tuple[Rows, NDArray[np.float64]]:
-        """Rows and weights of the last distinct videos taken to, newest first, at most MAX_POSITIVES."""
+    def positives(self) -> Taste:
+        """The last distinct videos taken to, newest first, at most MAX_POSITIVES."""
         return self._newest(() if self.state is None else self.state.positives, MAX_POSITIVES)
 
     @cached_property
     def co_watched(self) -> NDArray[np.float64]:
         """How much each row was watched together with the last watches: Σ_r 0.95^r · weight(recent_r → row), shape (capacity,)."""
-        return self.tables.neighbours.weighted(self.recent, self.strengths)
+        return self.tables.neighbours.weighted(self.recent.rows, self.recent.strengths)
 
     @cached_property
     def vector(self) -> NDArray[np.float32] | None:
         """The person's taste as an int8-valued vector of shape (dim,), None where nothing is known.
 
-        u = Σ_r round(64 · weight_r · 0.9^r) · v_r in whole numbers, then rint(127 · u / |u|).
+        u = Σ_r round(64 · weight_r · 0.95^r) · v_r in whole numbers, then rint(127 · u / |u|).
         """
-        rows, weights = self.positives
-        if len(rows) == 0:
+        taken = self.positives
+        if len(taken.rows) == 0:
             return None
-        strengths = np.rint(64.0 * weights * np.power(0.9, np.arange(len(rows)))).astype(np.int64)
-        total = (self.tables.vectors.matrix.values[rows].astype(np.int64) * strengths[:, np.newaxis]).sum(axis=0)
+        strengths = np.rint(64.0 * taken.weights * taken.strengths).astype(np.int64)
+        total = (self.tables.vectors.matrix.values[taken.rows].astype(np.int64) * strengths[:, np.newaxis]).sum(axis=0)
         length = float(np.sqrt(float((total * total).sum())))
         if length == 0:
             return None
@@ -120,14 +137,14 @@ class Query:
         return self.rows_of([video_id for page in self.pages for video_id in page.video_ids])
 
     @cached_property
-    def followed(self) -> set[int]:
+    def followed(self) -> list[int]:
         """Codes of the creators that the person follows."""
         return self._codes([] if self.state is None else self.state.followed_creators)
 
     @cached_property
-    def hidden_creators(self) -> Rows:
+    def hidden_creators(self) -> list[int]:
         """Codes of the creators that the person does not want to see."""
-        return np.array(sorted(self._codes([] if self.state is None else self.state.hidden_creators)), dtype=np.intp)
+        return self._codes([] if self.state is None else self.state.hidden_creators)
 
     @cached_property
     def hidden_videos(self) -> Rows:
@@ -163,19 +180,20 @@ class Query:
         keys *= np.uint64(0xD6E8_FEB8_6659_FD93)
         return keys ^ (keys >> np.uint64(32))
 
-    def _newest(self, taken: list[Taken] | tuple[Taken, ...], most: int) -> tuple[Rows, NDArray[np.float64]]:
-        found: dict[int, float] = {}
-        find = self.tables.videos.find
+    def _newest(self, taken: Sequence[Taken], most: int) -> Taste:
+        distinct: dict[str, float] = {}
         for one in reversed(taken):
-            row = find(one.video_id)
-            if row >= 0:
-                found.setdefault(row, one.weight)
-                if len(found) == most:
-                    break
-        return np.array(list(found), dtype=np.intp), np.array(list(found.values()), dtype=np.float64)
+            distinct.setdefault(one.video_id, one.weight)
+            if len(distinct) == most:
+                break
+        rows = np.array(list(map(self.tables.videos.find, distinct)), dtype=np.intp)
+        # A place in the list counts whether or not the tables know the video, so that an answer does not depend on mentions.
+        known = np.flatnonzero(rows >= 0)
+        weights = np.array(list(distinct.values()), dtype=np.float64)
+        return Taste(rows[known], known, weights[known], np.power(RECENCY, known))
 
-    def _codes(self, creators: list[str]) -> set[int]:
-        return {code for code in map(self.tables.creators.find, creators) if code >= 0}
+    def _codes(self, creators: list[str]) -> list[int]:
+        return [code for code in map(self.tables.creators.find, creators) if code >= 0]
 
 
 def query(*, tables: SideTables, request: FeedRequest, request_id: str, now_ms: int, read: ReadState, seed: int) -> Query:

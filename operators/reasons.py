@@ -60,15 +60,14 @@ def _reason(query: Query, row: int, source: str, watched: int) -> str:
 
 def _watched_with(query: Query, rows: Sequence[int]) -> list[int]:
     """Return, for each row, which of the last watches speaks most for it, -1 where none does."""
-    recent = query.recent
+    recent = query.recent.rows
     if len(recent) == 0 or len(rows) == 0:
         return [-1] * len(rows)
-    neighbours = query.tables.neighbours
-    listed = neighbours.rows.values[recent]
-    place, where = np.nonzero(np.isin(listed, np.array(rows)))
-    weights = neighbours.weights.values[recent[place], where] * query.strengths[place]
+    neighbours, weights = query.tables.neighbours.of(recent)
+    place, where = np.nonzero(query.tables.videos.mask(list(rows))[neighbours])
+    shares = weights[place, where] * query.recent.strengths[place]
     strongest: dict[int, tuple[float, int]] = {}
-    for row, weight, source in zip(listed[place, where].tolist(), weights.tolist(), recent[place].tolist(), strict=True):
-        if row not in strongest or weight > strongest[row][0]:
-            strongest[row] = weight, source
+    for row, share, source in zip(neighbours[place, where].tolist(), shares.tolist(), recent[place].tolist(), strict=True):
+        if row not in strongest or share > strongest[row][0]:
+            strongest[row] = share, source
     return [strongest.get(row, (0.0, -1))[1] for row in rows]

@@ -30,7 +30,7 @@ class HiddenByPerson:
         """Return which of `rows` the person hides, shape (n,)."""
         removed: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
         if len(query.hidden_videos) > 0:
-            removed |= np.isin(rows, query.hidden_videos)
+            removed |= query.tables.videos.mask(query.hidden_videos)[rows]
         if len(query.hidden_creators) > 0:
-            removed |= np.isin(query.tables.items.creator.values[rows], query.hidden_creators)
+            removed |= query.tables.creators.mask(query.hidden_creators)[query.tables.items.creator.values[rows]]
         return removed

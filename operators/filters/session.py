@@ -15,7 +15,7 @@ class ServedThisSession:
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` were served, shape (n,)."""
-        return np.isin(rows, query.session)
+        return query.tables.videos.mask(query.session)[rows]
 
 
 class ServedLastPage:
@@ -27,4 +27,4 @@ class ServedLastPage:
         """Return which of `rows` stand on the newest page, shape (n,)."""
         if not query.pages:
             return np.zeros(len(rows), dtype=np.bool_)
-        return np.isin(rows, query.rows_of(query.pages[-1].video_ids))
+        return query.tables.videos.mask(query.rows_of(query.pages[-1].video_ids))[rows]

@@ -10,9 +10,9 @@ from schemas.features import Counter
 
 IMPRESSIONS_1H = index_of(Counter.IMPRESSIONS, HOUR_MS)
 IMPRESSIONS_24H = index_of(Counter.IMPRESSIONS, DAY_MS)
-IMPRESSIONS_7D = index_of(Counter.IMPRESSIONS, 7 * DAY_MS)
+IMPRESSIONS_96H = index_of(Counter.IMPRESSIONS, 4 * DAY_MS)
 LONG_VIEWS_24H = index_of(Counter.LONG_VIEWS, DAY_MS)
-LONG_VIEWS_7D = index_of(Counter.LONG_VIEWS, 7 * DAY_MS)
+LONG_VIEWS_96H = index_of(Counter.LONG_VIEWS, 4 * DAY_MS)
 CO_WATCHED_FLOOR = 0.002
 RECENT_CATEGORIES = 10
 POSITIVES_BY_DURATION = 10
@@ -41,8 +41,8 @@ def surface_impressions(view: View) -> Values:
 
 
 def long_view_rate(view: View) -> Values:
-    """How often the video was watched for long over the last week."""
-    return (view.decayed(LONG_VIEWS_7D) + 1.6) / (view.decayed(IMPRESSIONS_7D) + 5.0)
+    """How often the video was watched for long over the last days."""
+    return (view.decayed(LONG_VIEWS_96H) + 1.6) / (view.decayed(IMPRESSIONS_96H) + 5.0)
 
 
 def long_views_24h(view: View) -> Values:
@@ -90,13 +90,12 @@ def creator_followed(view: View) -> Values:
     followed = view.query.followed
     if not followed:
         return view.constant(0.0)
-    return np.isin(view.creators, list(followed)).astype(np.float64)
+    return view.tables.creators.mask(followed)[view.creators].astype(np.float64)
 
 
 def creator_taken(view: View) -> Values:
     """How often the person took to the creator lately."""
-    rows, _ = view.query.positives
-    creators = view.tables.items.creator.values[rows]
+    creators = view.tables.items.creator.values[view.query.positives.rows]
     counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
     counts[0] = 0
     values: Values = np.log1p(counts[view.creators + 1])
@@ -106,12 +105,10 @@ def creator_taken(view: View) -> Values:
 def category_recent(view: View) -> Values:
     """How much of what the person watched last is of the video's category."""
     items = view.tables.items
-    recent = view.query.recent[:RECENT_CATEGORIES]
-    if len(recent) == 0:
-        return view.constant(0.0)
+    recent = view.query.recent.rows[view.query.recent.places < RECENT_CATEGORIES]
     counts = np.bincount(items.category.values[recent] + 1, minlength=items.categories.capacity + 1)
     counts[0] = 0
-    shares: Values = counts[items.category.values[view.rows] + 1] / float(len(recent))
+    shares: Values = counts[items.category.values[view.rows] + 1] / RECENT_CATEGORIES
     return shares
 
 
@@ -124,11 +121,12 @@ def duration(view: View) -> Values:
 
 def duration_unlike(view: View) -> Values:
     """How far the video's length is from what the person takes to."""
-    rows = view.query.positives[0][:POSITIVES_BY_DURATION]
-    if len(rows) == 0:
+    taken = view.query.positives
+    duration_ms = view.tables.items.duration_ms.values[taken.rows[taken.places < POSITIVES_BY_DURATION]]
+    known = duration_ms[duration_ms >= 0]
+    if len(known) == 0:
         return view.constant(0.0)
-    duration_ms = view.tables.items.duration_ms.values[rows]
-    liked = np.log1p(np.where(duration_ms >= 0, duration_ms, 30_000) / 1_000.0)
+    liked = np.log1p(known / 1_000.0)
     return np.abs(duration(view) - float(liked.mean()))
 
 

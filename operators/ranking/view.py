@@ -13,6 +13,7 @@ from operators.windows.decay import HOUR_MS
 from schemas.features import Counter
 
 Values = NDArray[np.float64]
+MINUTES = (5, 30)
 
 
 class View:
@@ -49,7 +50,7 @@ class View:
 
     def window(self, counter: Counter, minutes: int) -> Values:
         """Return a counter over the last 5 or 30 minutes."""
-        window: Values = (self._window_5 if minutes == 5 else self._window_30)[PANED.index(counter)]
+        window: Values = self._windows[MINUTES.index(minutes), PANED.index(counter)]
         return window
 
     def rate(self, counter: Counter, of: Counter, *, prior: float, strength: float) -> Values:
@@ -90,9 +91,5 @@ class View:
         return self.tables.counters.totals.values[self.rows].T.astype(np.float64)
 
     @cached_property
-    def _window_5(self) -> Values:
-        return self.tables.counters.window(self.rows, 5, self.query.now_ms).T.astype(np.float64)
-
-    @cached_property
-    def _window_30(self) -> Values:
-        return self.tables.counters.window(self.rows, 30, self.query.now_ms).T.astype(np.float64)
+    def _windows(self) -> Values:
+        return self.tables.counters.windows(self.rows, MINUTES, self.query.now_ms).astype(np.float64)

@@ -161,10 +161,10 @@ class SpacedPage:
         return removed
 
     def _shown_last(self, query: Query) -> tuple[int, int]:
-        if len(query.session) == 0:
+        row = query.tables.videos.find(query.pages[-1].video_ids[-1]) if query.pages and query.pages[-1].video_ids else -1
+        if row < 0:
             return -1, -1
         items = query.tables.items
-        row = query.session[-1]
         return int(items.creator.values[row]), int(items.audio.values[row])
 
 

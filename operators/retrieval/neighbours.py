@@ -27,7 +27,7 @@ class WatchedTogether:
 
     def retrieve(self, query: Query) -> Found:
         """Return the most watched together, best first."""
-        if len(query.recent) == 0:
+        if len(query.recent.rows) == 0:
             return NOTHING
         rows = np.flatnonzero(query.co_watched)
         return best(rows, query.co_watched[rows], query.tables.items.hashes.values, self.most)

@@ -69,7 +69,7 @@ class TrendingInCategories:
     def retrieve(self, query: Query) -> Found:
         """Return the heads of the lists, one list after the other."""
         items = query.tables.items
-        codes = list(dict.fromkeys(items.category.values[query.positives[0]].tolist()))
+        codes = list(dict.fromkeys(items.category.values[query.positives.rows].tolist()))
         names = [items.categories.ids[code] for code in codes if code >= 0][: self.categories]
         if not names:
             return NOTHING

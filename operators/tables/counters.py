@@ -28,7 +28,8 @@ class CounterTable:
     rows
         The row space of the entities.
     paned
-        Counters whose panes are kept; the others have totals only, which saves PANES · 4 bytes a row each.
+        Counters whose panes are kept; the others have totals only, which saves PANES · 4 bytes a row each. Panes are float32, which
+        sums fastest and is exact up to 16 million in half an hour.
 
     Attributes
     ----------
@@ -48,7 +49,7 @@ class CounterTable:
         self.popular_key = rows.column(np.float64, fill=-np.inf)
         self.newest_minute = rows.column(np.int64, fill=NO_MINUTE)
         self.minutes = rows.column(np.int32, width=(PANES if self.paned else 0,), fill=NO_MINUTE)
-        self.panes = rows.column(np.int32, width=(PANES if self.paned else 0, len(self.paned)))
+        self.panes = rows.column(np.float32, width=(len(self.paned), PANES if self.paned else 0))
         self.surfaces = Keyed(capacity=SURFACES)
         self.surface_keys = rows.column(np.float64, width=(SURFACES if self.paned else 0,), fill=-np.inf)
 
@@ -101,15 +102,16 @@ class CounterTable:
         impressions: NDArray[np.float64] = np.exp2(self.surface_keys.values[rows, code] - latest_ms / SURFACE_HALF_LIFE_MS)
         return impressions
 
-    def window(self, rows: NDArray[np.intp], minutes: int, now_ms: int) -> NDArray[np.int64]:
-        """Return the paned counters of `rows` over the last `minutes`, shape (n, len(paned)) int64."""
+    def windows(self, rows: NDArray[np.intp], minutes: Sequence[int], now_ms: int) -> NDArray[np.float32]:
+        """Return the paned counters of `rows` over each of the last `minutes`, shape (len(minutes), len(paned), n), exact."""
         now_minute = now_ms // PANE_MS
-        out = np.zeros((len(rows), len(self.paned)), dtype=np.int64)
-        active = np.flatnonzero(self.newest_minute.values[rows] > now_minute - minutes)
+        out = np.zeros((len(minutes), len(self.paned), len(rows)), dtype=np.float32)
+        active = np.flatnonzero(self.newest_minute.values[rows] > now_minute - max(minutes))
         if len(active) > 0:
-            stamps = self.minutes.values[rows[active]]
-            inside = (stamps > now_minute - minutes) & (stamps <= now_minute)
-            out[active] = (self.panes.values[rows[active]] * inside[:, :, np.newaxis]).sum(axis=1, dtype=np.int64)
+            stamps, panes = self.minutes.values[rows[active]], self.panes.values[rows[active]]
+            for place, length in enumerate(minutes):
+                inside = (stamps > now_minute - length) & (stamps <= now_minute)
+                out[place][:, active] = np.einsum("ncp,np->cn", panes, inside.astype(np.float32))
         return out
 
     def _upsert_surfaces(self, row: int, surfaces: dict[str, float], at_ms: int) -> None:
@@ -128,7 +130,7 @@ class CounterTable:
         for minute, counts in ((pane.minute, pane.counts) for pane in entity.panes):
             slot = minute % PANES
             minutes[slot] = minute
-            panes[slot] = [counts[counter] for counter in self.paned]
+            panes[:, slot] = [counts[counter] for counter in self.paned]
             newest = max(newest, minute)
         self.newest_minute.values[row] = newest
 

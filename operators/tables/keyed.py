@@ -63,6 +63,7 @@ class Keyed:
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
         self._columns: list[Column] = []
+        self._names = self.column(np.object_)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,11 +86,23 @@ class Keyed:
                 column.grow(self.capacity)
         self.rows[key] = row
         self.ids.append(key)
+        self._names.values[row] = key
         return row
+
+    def names(self, rows: NDArray[np.intp]) -> list[str]:
+        """Return the ids of `rows`, in their order."""
+        names: list[str] = self._names.values[rows].tolist()
+        return names
 
     def find(self, key: str | None) -> int:
         """Return the row of `key`, or -1 if it was never mentioned."""
         return -1 if key is None else self.rows.get(key, -1)
+
+    def mask(self, rows: NDArray[np.intp] | list[int]) -> NDArray[np.bool_]:
+        """Return which rows are among `rows`, shape (capacity + 1,); the last is False, so that -1 ("unknown") is never among them."""
+        mask = np.zeros(self.capacity + 1, dtype=np.bool_)
+        mask[rows] = True
+        return mask
 
     def code(self, key: str | None) -> int:
         """Return the row of `key`, making it if need be; -1 for None."""

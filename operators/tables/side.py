@@ -17,8 +17,8 @@ from operators.tables.trending import TrendingTable
 from operators.tables.vectors import VectorTable
 from operators.tables.weights import ObjectiveTable, WeightTable
 from schemas.catalog import CatalogItem, ItemVector, Moderation, SegmentAnnounced
-from schemas.codec import DecodeError, decode
-from schemas.features import Counter, EntityCounters, Neighbours, TrendingList
+from schemas.codec import decode
+from schemas.features import Counter, EntityCounters, TrendingList
 from schemas.learning import Objective, OnlineWeights
 
 PANED = (Counter.IMPRESSIONS, Counter.CLICKS, Counter.LONG_VIEWS, Counter.SKIPS)
@@ -106,7 +106,7 @@ class SideTables:
         """Take in one record; a null value deletes. A record that does not fit its contract is counted and changes nothing."""
         try:
             self._apply[topic]((key or b"").decode(), value, offset)
-        except (DecodeError, UnicodeDecodeError):
+        except (ValueError, IndexError, OverflowError):
             self.rejected[topic] = self.rejected.get(topic, 0) + 1
         self.offsets[f"{topic}/{partition}"] = offset + 1
 
@@ -154,7 +154,7 @@ class SideTables:
         if value is None:
             self.neighbours.delete(key)
         else:
-            self.neighbours.upsert(decode(Neighbours, value))
+            self.neighbours.put(key, value)
 
     def _weights(self, key: str, value: bytes | None, offset: int) -> None:
         if value is None:

@@ -1,0 +1,129 @@
+"""side topics → tables; feed.requests → retrieve → filter → rank → re-rank → feed.responses, feed.served; refused ones → telemetry.dlq.
+
+One process per member of the consumer group. Every member reads the side topics whole and starts to answer when it has caught up.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+from confluent_kafka.admin import AdminClient
+
+from dataflows.answering import Answering, Topics
+from dataflows.feed_metrics import FeedMetrics
+from dataflows.kafka import Batch, GroupSource, KafkaSink, Outgoing, send
+from dataflows.part import Part, run_part
+from dataflows.secrets_file import token_secret
+from dataflows.segment_loader import SegmentLoader
+from dataflows.store import UserStore, connect
+from operators.chain import feed_pipeline
+from operators.feed import FeedEngine
+from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
+from operators.tables.side import SideTables
+from schemas.catalog import SegmentAnnounced
+
+GROUP = "penstock.feed"
+STORE_TIMEOUT_S = 0.1
+MICRO_BATCH = 8
+EPOCH = timedelta(seconds=10)
+
+
+def build(source: Source[Any], replies: Sink[Any], lineage: Sink[Any], *, answering: Answering) -> Dataflow:
+    """Wire the flow between its ends.
+
+    Parameters
+    ----------
+    source
+        Side batches and request batches.
+    replies
+        Takes answers.
+    lineage
+        Takes lineage records and dead letters.
+    answering
+        The step between.
+    """
+    flow = Dataflow("feed")
+    batches: Stream[Batch] = op.input("in", flow, source)
+    outgoing: Stream[Outgoing] = op.flat_map_batch("answer", batches, answering.on_batch)
+    parted = op.branch("is_reply", outgoing, lambda one: one.topic == answering.topics.responses)
+    send("reply", parted.trues, replies)
+    send("record", parted.falses, lineage)
+    return flow
+
+
+def side_tables() -> SideTables:
+    """Return empty side tables of the feed's feature set, whose segments are loaded by the caller."""
+    return SideTables(feature_set=FEATURE_SET, n_features=N_FEATURES, objective=INITIAL_OBJECTIVE)
+
+
+def flow(part: Part) -> Dataflow:
+    """Return the flow between Kafka topics."""
+    tables = side_tables()
+    side = [part.topic(name) for name in tables.topics]
+    requests, responses = part.topic("feed.requests"), part.topic("feed.responses")
+    served, letters = part.topic("feed.served"), part.topic("telemetry.dlq")
+    part.wait_for_topics()
+    connection = part.settings.kafka()
+    metrics = FeedMetrics(part)
+    pipeline = feed_pipeline([metrics])
+    metrics.names(pipeline.source_names, pipeline.reasons)
+
+    def done(topic: str, partition: int, offset: int) -> None:
+        source.done(topic, partition, offset)
+
+    def not_loaded(announced: SegmentAnnounced, error: Exception) -> None:
+        metrics.event("segment_not_loaded")
+        part.log.error("segment could not be loaded, the old one stays", segment_id=announced.segment_id, error=str(error))
+
+    answering = Answering(
+        engine=FeedEngine(tables=tables, secret=token_secret(part.settings), seed=part.settings.seed, worker=part.name, pipeline=pipeline),
+        store=UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S)),
+        loader=SegmentLoader(part.settings.home / "segments", on_failure=not_loaded),
+        topics=Topics(
+            prefix=part.settings.topic_prefix,
+            responses=responses,
+            response_partitions=len(AdminClient(dict(connection)).list_topics(responses, timeout=30).topics[responses].partitions),
+            served=served,
+            letters=letters,
+        ),
+        metrics=metrics,
+        log=part.log,
+        future_skew_ms=part.settings.future_skew_ms,
+        done=done,
+    )
+    replies = KafkaSink(connection, linger=timedelta(0), acks="1", idempotent=False, on_delivered=answering.delivered, name="replies")
+    lineage = KafkaSink({"compression.type": "lz4"} | connection, on_delivered=answering.delivered, name="lineage")
+
+    def turn() -> None:
+        replies.poll()
+        lineage.poll()
+        part.lag(sum(source.lag().values()))
+        if source.caught_up and source.joined:
+            part.ready()
+
+    # One member, one name: a worker that is back within the session timeout takes its partitions again without a rebalance.
+    source = GroupSource(
+        connection,
+        requests,
+        group=part.settings.topic_prefix + GROUP,
+        side_topics=side,
+        instance_id=part.name,
+        batch_size=MICRO_BATCH,
+        on_turn=turn,
+        shutdown=part.shutdown,
+    )
+    return build(source, replies, lineage, answering=answering)
+
+
+def main() -> None:
+    """Run the part."""
+    run_part("feed", flow, recovery=False, snapshot_interval=EPOCH, ready_at_start=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What a feed worker counts and times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dataflows.part import Part
+from operators.pipeline import Outcome
+from operators.query import Query
+
+STAGES = ("wait", "state", "retrieve", "filter", "rank", "rerank", "total")
+
+
+class FeedMetrics:
+    """Metrics of the part; a side effect of the pipeline.
+
+    Parameters
+    ----------
+    part
+        The process.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.records = part.progress
+        stages = part.histogram("feed_stage_seconds", "Time of each stage of an answer.", ["stage"])
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
+        self._levels = part.counter("feed_answers", "Answers by degradation level.", ["level"])
+        self._candidates = part.counter("feed_candidates", "Candidates by main source.", ["source"])
+        self._drops = part.counter("feed_drops", "Candidates dropped, by reason.", ["reason"])
+        self._failures = part.counter("feed_stage_failures", "Sources or rankers that failed or were cut.", ["stage"])
+        self._events = part.counter("feed_requests", "What became of requests beside an answer.", ["what"])
+        self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
+
+    def names(self, sources: Sequence[str], reasons: Sequence[str]) -> None:
+        """Name the pipeline's sources and reasons."""
+        self._names = sources, reasons
+
+    def on_outcome(self, query: Query, outcome: Outcome) -> None:
+        """Count candidates, drops and failures."""
+        sources, reasons = self._names
+        for source, n in zip(sources, np.bincount(outcome.main, minlength=len(sources)).tolist(), strict=True):
+            if n:
+                self._candidates.labels(source).inc(n)
+        for reason, n in zip(reasons, np.bincount(outcome.dropped, minlength=len(reasons) + 1)[1:].tolist(), strict=True):
+            if n:
+                self._drops.labels(reason).inc(n)
+        for stage in outcome.skipped:
+            self._failures.labels(stage).inc()
+
+    def answered(self, level: str, latency_ms: Mapping[str, float]) -> None:
+        """Count an answer and its stages."""
+        self._levels.labels(level).inc()
+        for stage, spent_ms in latency_ms.items():
+            self._stages[stage].observe(spent_ms / 1_000)
+
+    def event(self, what: str, n: int = 1) -> None:
+        """Count requests that were expired, refused, repeated, answered again, or answered without the store."""
+        self._events.labels(what).inc(n)
