@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from operators.tokens import TokenClaims
+from operators.windows.counting import watch_ms
 from schemas.telemetry import Event, InteractionType
 
 Bits = int
@@ -125,9 +126,9 @@ def outcome_of(event: Event, claims: TokenClaims | None, *, stamp_ms: int, water
     """
     kind = event.interaction_type
     bits = BIT[kind]
-    watch_ms = round((event.value or 0) * 1000) if kind is InteractionType.WATCH_TIME else 0
+    watched_ms = watch_ms(event.value) if kind is InteractionType.WATCH_TIME else 0
     if kind is InteractionType.WATCH_TIME and event.source == "client":
-        bits |= BIT[InteractionType.LONG_VIEW] if is_long_view(watch_ms, event.duration_ms) else 0
+        bits |= BIT[InteractionType.LONG_VIEW] if is_long_view(watched_ms, event.duration_ms) else 0
         bits |= BIT[InteractionType.FINISH] if event.completed else 0
     return Outcome(
         event.user_id,
@@ -136,7 +137,7 @@ def outcome_of(event: Event, claims: TokenClaims | None, *, stamp_ms: int, water
         event.timestamp_ms,
         stamp_ms,
         watermark_ms,
-        watch_ms,
+        watched_ms,
         bits,
         event.duration_ms or 0,
         None if claims is None else claims.request_id,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from operators.base import Example, State, StreamOperator
+from operators.ingest.repeats import RepeatFold
 from operators.joins.claims import claims_of
 from operators.joins.examples import example_of, passed_over
 from operators.joins.inputs import Happened, Input, Reached, Served, sample
@@ -104,7 +105,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
         self._settling: deque[Outcome] = deque()
         self._waiting = WaitingRoom(max_waiting=max_waiting)
         self._unresolved = WaitingRoom(max_waiting=max_waiting)
-        self._marks: dict[int, tuple[int, int]] = {}
+        self._repeats = RepeatFold()
 
     def on_batch(self, batch: Sequence[Input]) -> list[LabelledExample]:
         """Take in pages, events and the progress of their topics; return the examples that these complete."""
@@ -149,12 +150,9 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
         return out + self._advance()
 
     def _on_event(self, event: Event, stamp_ms: int) -> list[LabelledExample]:
-        origin = event.origin
-        place = (origin.offset, origin.index)
-        if place <= self._marks.get(origin.partition, (-1, -1)):
+        if not self._repeats.admits(event.origin):
             self.counts["repeats"] += 1
             return []
-        self._marks[origin.partition] = place
         self._events_ms = max(self._events_ms, stamp_ms)
         before_ms = self._watermark_ms
         self._watermark_ms = max(before_ms, event.timestamp_ms)
@@ -267,7 +265,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
             settling=list(self._settling),
             waiting=self._waiting.snapshot(),
             unresolved=self._unresolved.snapshot(),
-            marks=self._marks,
+            marks=self._repeats.snapshot(),
             counts=dict(self.counts),
         )
         return {"version": self.VERSION, "state": pack(state)}
@@ -283,7 +281,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
         self._settling = deque(was.settling)
         self._waiting.restore(was.waiting)
         self._unresolved.restore(was.unresolved)
-        self._marks = was.marks
+        self._repeats.restore(was.marks)
         self.counts = Counter(was.counts)
 
     @classmethod

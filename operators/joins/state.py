@@ -25,5 +25,5 @@ class JoinState(msgspec.Struct, kw_only=True, array_like=True):
     settling: list[Outcome]
     waiting: list[tuple[Key, Outcome]]
     unresolved: list[tuple[Key, Outcome]]
-    marks: dict[int, tuple[int, int]]
+    marks: list[tuple[int, int, int, int]]
     counts: dict[str, int]

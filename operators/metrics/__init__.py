@@ -1,0 +1,1 @@
+"""Metrics that are computed as the stream goes on."""
