@@ -23,66 +23,7 @@ from serving.system import Wanted, down, up
 
 pytestmark = pytest.mark.integration
 
-STEADY = """
-from datetime import datetime, timedelta, timezone
-
-import bytewax.operators as op
-from bytewax.dataflow import Dataflow
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.testing import TestingSink
-
-from dataflows.part import run_part
-
-
-class Ticks(StatefulSourcePartition):
-    def __init__(self, part, count):
-        self.part, self.count = part, count or 0
-
-    def next_batch(self):
-        if self.part.shutdown.requested:
-            raise StopIteration
-        self.count += 1
-        self.part.progress(1)
-        self.part.lag(7)
-        return [self.count]
-
-    def next_awake(self):
-        return datetime.now(timezone.utc) + timedelta(milliseconds=20)
-
-    def snapshot(self):
-        return self.count
-
-
-class Source(FixedPartitionedSource):
-    def __init__(self, part):
-        self.part = part
-
-    def list_parts(self):
-        return ["ticks"]
-
-    def build_part(self, step_id, name, state):
-        return Ticks(self.part, state)
-
-
-def flow(part):
-    part.topic("telemetry.raw")
-    dataflow = Dataflow("steady")
-    op.output("out", op.input("in", dataflow, Source(part)), TestingSink([]))
-    return dataflow
-
-
-run_part("steady", flow)
-"""
-BROKEN = "raise RuntimeError('no such luck')\n"
-DEAF = """
-import signal, time
-from dataflows.part import hosted
-
-with hosted("deaf") as part:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    part.ready()
-    time.sleep(600)
-"""
+PARTS = Path(__file__).resolve().parents[1] / "parts"
 Start = Callable[..., SystemState | None]
 
 
@@ -96,11 +37,9 @@ def own(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture
-def start(own: Home, kafka: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+def start(own: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Start tiny parts by name on the services of the session."""
-    for name, text in (("tiny_steady", STEADY), ("tiny_broken", BROKEN), ("tiny_deaf", DEAF)):
-        (tmp_path / f"{name}.py").write_text(text)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(PARTS))
 
     def go(*names: str, wait: bool = True) -> SystemState | None:
         parts = tuple(PartSpec(name, f"tiny_{name.partition('-')[0]}") for name in names)
@@ -253,6 +192,32 @@ def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start,
     assert "nothing was running" in command(own, "down").stdout
 
 
+def test_two_checkouts_do_not_disturb_each_other(start: Start, own: Home, kafka: str, redis_url: str, tmp_path: Path) -> None:
+    start("steady")
+    pid = row(own, "steady").pid
+    other = Home(tmp_path / "other")
+    wanted = Wanted(parts=(PartSpec("steady", "tiny_steady"),), bootstrap_servers=kafka, redis_url=redis_url)
+    try:
+        up(other, wanted, lambda _text: None)
+        assert parts_of(other) != parts_of(own)
+    finally:
+        assert down(other) == ["steady"]
+    assert parts_of(own) == [pid]
+
+
+def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, redis_url: str) -> None:
+    words = ["up", "--only", "ingest", "--bootstrap-servers", kafka, "--redis-url", redis_url]
+    env = {**os.environ, "PENSTOCK_HOME": str(own.root)}
+    script = Path(sys.executable).with_name("penstock")
+    process = subprocess.Popen([script, *words], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: bool(parts_of(own)))
+    process.terminate()
+
+    assert process.wait(timeout=30) != 0
+    assert not parts_of(own)
+    assert supervisor_mark(own) is None
+
+
 def test_our_own_broker_and_redis_are_kept_running_too(tmp_path: Path) -> None:
     home = Home(tmp_path / "home").create()
     services = (LocalKafka(home, port=0), LocalRedis(home, port=0))
@@ -262,12 +227,12 @@ def test_our_own_broker_and_redis_are_kept_running_too(tmp_path: Path) -> None:
         state = up(home, Wanted(parts=()), lambda _text: None)
         assert state is not None
         assert [part.name for part in state.parts] == ["kafka", "redis"]
-        for service in services:
-            pid = service.pid
-            assert pid is not None
+        pids = {part.name: part.pid or 0 for part in state.parts}
+        for pid in pids.values():
             os.kill(pid, signal.SIGKILL)
-            eventually(partial(came_back, home, service.name, pid), within_s=40)
-            assert row(home, service.name).restarts == 1
+        for name, pid in pids.items():
+            eventually(partial(came_back, home, name, pid), within_s=40)
+            assert row(home, name).restarts == 1
         after = read_state(home)
         assert after is not None
         assert after.bootstrap_servers == state.bootstrap_servers
