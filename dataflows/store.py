@@ -151,7 +151,8 @@ class UserStore:
     def append_pages(self, appends: Sequence[PageAppend]) -> list[bool]:
         """Append pages, each only if no other page was appended since it was read; one round trip.
 
-        A page whose request is already in the list counts as appended, so that a repeated or hedged request changes nothing.
+        A page that is already in the list, of the same request with the same videos, counts as appended, so that a repeated or hedged
+        request changes nothing. The same request with other videos is appended beside it: either may be what the person saw.
 
         Returns
         -------
@@ -163,7 +164,7 @@ class UserStore:
         StoreError
             If Redis does not answer; the page may or may not be there.
         """
-        done = [_holds(one.expected, one.page.request_id) for one in appends]
+        done = [_holds(one.expected, one.page) for one in appends]
         pipeline = self.client.pipeline(transaction=False)
         for one, there in zip(appends, done, strict=True):
             if not there:
@@ -217,13 +218,14 @@ def _read_state(generations: list[int], values: list[bytes | None], pages: list[
     return ReadState(state=None if row is None else row[keys.VERSION_BYTES :], seen=seen, pages=pages)
 
 
-def _holds(pages: Sequence[bytes], request_id: str) -> bool:
-    for page in pages:
+def _holds(pages: Sequence[bytes], page: ServedPage) -> bool:
+    for one in pages:
         try:
-            if unpack(ServedPage, page).request_id == request_id:
-                return True
+            known = unpack(ServedPage, one)
         except DecodeError:
             continue
+        if (known.request_id, known.video_ids) == (page.request_id, page.video_ids):
+            return True
     return False
 
 

@@ -108,8 +108,15 @@ def test_a_page_is_appended_only_if_nobody_appended_since_the_read(store: UserSt
 def test_a_repeated_request_counts_as_appended_and_changes_nothing(store: UserStore) -> None:
     store.append_page("u", page("r1", "a"), [])
     (read,) = store.read(["u"], [NOW_MS])
-    assert store.append_page("u", page("r1", "b"), read.pages)
+    assert store.append_page("u", page("r1", "a"), read.pages)
     assert store.read(["u"], [NOW_MS])[0].pages == read.pages
+
+
+def test_a_repeated_request_with_other_videos_is_kept_beside_the_first(store: UserStore) -> None:
+    store.append_page("u", page("r1", "a"), [])
+    (read,) = store.read(["u"], [NOW_MS])
+    assert store.append_page("u", page("r1", "b"), read.pages)
+    assert store.read(["u"], [NOW_MS])[0].pages == [pack(page("r1", "a")), pack(page("r1", "b"))]
 
 
 def test_of_two_workers_that_read_the_same_only_one_appends(store: UserStore) -> None:
