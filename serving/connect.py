@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from redis import Redis
+
 from schemas.settings import Settings
 from serving.local.home import Home
 from serving.state import read_state
@@ -16,3 +18,14 @@ def current_settings() -> Settings:
     if state is not None:
         found |= {"bootstrap_servers": state.bootstrap_servers, "redis_url": state.redis_url}
     return settings.model_copy(update={name: value for name, value in found.items() if name not in settings.model_fields_set})
+
+
+def redis_client(settings: Settings) -> Redis:
+    """Return a client of the store for commands."""
+    password = settings.redis_password
+    return Redis.from_url(
+        settings.redis_url,
+        username=settings.redis_username,
+        password=None if password is None else password.get_secret_value(),
+        socket_timeout=10,
+    )

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from redis import Redis
 from rich.progress import Progress
 
 from serving.cli.output import JsonOption, console, errors, print_json
-from serving.connect import current_settings
+from serving.connect import current_settings, redis_client
 from serving.verify import Verifier, verify_until_settled
 
 app = typer.Typer()
@@ -25,15 +24,8 @@ def verify(
 ) -> None:
     """Recount telemetry.raw, telemetry.events and the dead letters, and compare every counter; exit code 1 when anything is wrong."""
     settings = current_settings()
-    password = settings.redis_password
-    store = Redis.from_url(
-        settings.redis_url,
-        username=settings.redis_username,
-        password=None if password is None else password.get_secret_value(),
-        socket_timeout=10,
-    )
     ids = None if acknowledged is None else acknowledged.read_text().split()
-    verifier = Verifier(settings, store)
+    verifier = Verifier(settings, redis_client(settings))
     with Progress(console=errors, transient=True) as bar:
         task = bar.add_task("recounting", total=None)
         found = verify_until_settled(

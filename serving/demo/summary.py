@@ -1,0 +1,40 @@
+"""What a demo has measured, as people and programs read it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from serving.demo.story import ChangedFeed
+
+
+class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one demo; times in the unit of their name, None where nothing was measured."""
+
+    data: str
+    requests: int
+    answered: int
+    unanswered: int
+    levels: dict[str, int]
+    feeds_per_s: float
+    feed_p50_ms: float | None
+    feed_p99_ms: float | None
+    events: int
+    events_per_s: float
+    event_to_feature_p50_ms: float | None
+    event_to_feature_p99_ms: float | None
+    event_to_feed_p50_ms: float | None
+    event_to_feed_p99_ms: float | None
+    probes: int
+    probes_missed: int
+    changed_feed: ChangedFeed | None
+    dead_letters: dict[str, int]
+    bad_records_sent: int
+    seconds_to_first_feed: float | None
+    memory_mb: dict[str, float]
+    failures: list[str]
+
+
+def percentile(values: list[float], q: float) -> float | None:
+    """Return a percentile, 0 to 1, by the nearest rank; None of nothing."""
+    ordered = sorted(values)
+    return round(ordered[min(int(q * len(ordered)), len(ordered) - 1)], 3) if ordered else None
