@@ -70,7 +70,7 @@ def flow(part: Part) -> Dataflow:
 
     connection = part.settings.kafka()
     secret, pages = token_secret(part.settings), PageFiles(part.settings.home / "pages" / part.name)
-    source = KafkaSource(connection, [served, events], group="penstock.labels", shutdown=part.shutdown)
+    source = KafkaSource(connection, [served, events], group=part.settings.topic_prefix + "penstock.labels", shutdown=part.shutdown)
     inputs = Inputs(
         served=served,
         events=events,

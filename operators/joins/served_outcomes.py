@@ -36,10 +36,10 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
     - `label_window` plus the video's length has passed since the first outcome, on that clock; or
     - event time is that far, and `event_lateness` more (a log that is played fast).
 
-    The clock of a topic is the greatest stamp read from it. Every choice is made by stamps and event times that stand in the
-    topics, never by when something was read, so the examples are the same whatever the interleaving, and after a crash.
+    The clock of a topic is the greatest stamp read from it. Every choice is made by stamps and event times that stand in the topics, never
+    by when something was read, so the examples are the same whatever the interleaving, and after a crash.
 
-    Forged, malformed, mismatched and expired tokens, late outcomes and replayed tokens are counted in `counts` and train nothing.
+    Forged, malformed, mismatched, expired and replayed tokens and late outcomes are counted in `counts` and train nothing.
 
     Parameters
     ----------
@@ -65,6 +65,14 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
         Pages held of one person and in all.
     max_waiting
         Outcomes that wait for a page.
+
+    Examples
+    --------
+    >>> from operators.joins.inputs import event, page
+    >>> join = ServedOutcomes(secret=b"0123456789abcdef", pages=MemoryPages())
+    >>> life = join.on_batch([page("u", "r1", 1_000, ["a", "b"]), event("u", "b", InteractionType.SKIP, 2_000, 0)])
+    >>> [(one.example_id, one.labels["taken"], one.joined_by) for one in join.on_time(5_000)]
+    [('r1/b', 0, 'video')]
     """
 
     def __init__(

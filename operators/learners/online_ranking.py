@@ -64,6 +64,15 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
     published
         Greatest version on the topic when this process started; versions up to it are not sent again, and a learner that
         starts from nothing counts on from it.
+
+    Examples
+    --------
+    >>> ranking = OnlineRanking(feature_set="small", names=("a", "b"), initial={}, warm_up=4)
+    >>> ranking.on_batch(sample())
+    []
+    >>> weights, *metrics = ranking.on_time(1_650_000_000_000)
+    >>> weights.version, sorted(weights.heads)[:3], metrics[0].head
+    (51, ['click', 'finish', 'like'], 'taken')
     """
 
     def __init__(
@@ -128,6 +137,11 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
             self._metrics_at, self._metrics_due_ms = self._taken_in, now_ms + self.metrics_every // _MS
             out += self.metrics()
         return out
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something will be due as time passes."""
+        return self._taken_in > min(self._weights_at if self._choice is not None else self._taken_in, self._metrics_at)
 
     @property
     def version(self) -> int:
