@@ -26,22 +26,6 @@ MESSAGES: Mapping[str, type[Message]] = MappingProxyType({kind.__name__: kind fo
 """Message classes by class name, in the order in which data flows."""
 
 
-def message_class(name: str) -> type[Message]:
-    """Return the message class of this name.
-
-    Examples
-    --------
-    >>> message_class("FeedRequest").TYPE
-    'penstock.feed.request'
-
-    Raises
-    ------
-    KeyError
-        When there is none.
-    """
-    return MESSAGES[name]
-
-
 def json_schema(kind: type[Message]) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a message, self-contained.
 

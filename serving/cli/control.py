@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,27 +25,20 @@ objective = typer.Typer(add_completion=False, help="What the ranker maximises.",
 app.add_typer(objective, name="objective")
 
 
-class Kind(StrEnum):
-    """What can be moderated."""
-
-    VIDEO = "video"
-    CREATOR = "creator"
-
-
 @app.command(epilog="Example: penstock moderate creator 123 --block --reason spam")
 def moderate(
-    kind: Kind,
+    kind: Literal["video", "creator"],
     name: Annotated[str, typer.Argument(metavar="ID")],
     *,
     block: Annotated[bool, typer.Option("--block/--unblock", help="Take it out of every feed, or let it back.")],
     reason: Annotated[str, typer.Option(help="For the record.")] = "",
 ) -> None:
     """Take a video or a creator out of every path of the feed, or let it back."""
-    said = Moderation(kind=kind.value, id=name, blocked=block, reason=reason, at_ms=time.time_ns() // 1_000_000)
+    said = Moderation(kind=kind, id=name, blocked=block, reason=reason, at_ms=time.time_ns() // 1_000_000)
     settings = current_settings()
     with Publisher(settings.kafka(), topic_prefix=settings.topic_prefix) as publisher:
-        publisher.publish(MODERATION, f"{kind.value}:{name}", said)
-    console.print(f"{kind.value} {name} is {'blocked' if block else 'let back'}")
+        publisher.publish(MODERATION, f"{kind}:{name}", said)
+    console.print(f"{kind} {name} is {'blocked' if block else 'let back'}")
 
 
 @objective.command(epilog="Example: penstock objective show --json")

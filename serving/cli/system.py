@@ -94,13 +94,15 @@ def status(
 
 def table(state: SystemState) -> Table:
     """Return the parts as a table."""
-    drawn = Table(title=f"Kafka {state.bootstrap_servers} · Redis {state.redis_url}", title_justify="left")
+    drawn = Table(
+        title=f"Kafka {state.bootstrap_servers} · Redis {state.redis_url}",
+        title_justify="left",
+        caption=f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all",
+    )
     for heading in ("part", "pid", "status", "lag", "last progress", "memory", "restarts"):
         drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
     for part in state.parts:
         drawn.add_row(*_cells(part))
-    total = sum(part.memory_mb or 0.0 for part in state.parts)
-    drawn.caption = f"{total:,.0f} MiB in all"
     return drawn
 
 

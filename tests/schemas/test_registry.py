@@ -11,7 +11,7 @@ import pytest
 
 import schemas
 from schemas.base import Message
-from schemas.registry import MESSAGES, json_schema, json_schemas, message_class
+from schemas.registry import MESSAGES, json_schema, json_schemas
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -34,11 +34,6 @@ def test_messages_cannot_be_changed_and_are_made_by_keyword() -> None:
     for kind in MESSAGES.values():
         assert kind.__struct_config__.frozen, kind.__name__
         assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in signature(kind).parameters.values()), kind.__name__
-
-
-def test_an_unknown_name_is_a_key_error() -> None:
-    with pytest.raises(KeyError):
-        message_class("Nothing")
 
 
 @pytest.mark.parametrize("name", MESSAGES)
