@@ -39,7 +39,7 @@ class Forgetting:
     Examples
     --------
     >>> forgetting = Forgetting(most=2)
-    >>> forgetting.choose([(30, "c"), (10, "a")])
+    >>> forgetting.choose([(30, "c"), (10, "a")], held=2)
     ['a']
     >>> forgetting.dropped((10, "a"), era=0), forgetting.dropped((30, "c"), era=0), forgetting.dropped((10, "a"), era=1)
     (True, False, False)
@@ -55,10 +55,11 @@ class Forgetting:
         self.era = 0
         self._cuts: list[tuple[int, Idleness]] = []
 
-    def choose(self, held: Iterable[Idleness]) -> list[str]:
-        """Begin a new era and return the keys to forget, so that less than `most` stay."""
-        ordered = sorted(held)
-        going = ordered[: len(ordered) - self.most + max(self.most // 16, 1)]
+    def choose(self, candidates: Iterable[Idleness], *, held: int) -> list[str]:
+        """Begin a new era and return the keys to forget, so that less than `most` of those held stay, as far as there are candidates."""
+        going = sorted(candidates)[: held - self.most + max(self.most // 16, 1)]
+        if not going:
+            return []
         self.era += 1
         self.count += len(going)
         cut = going[-1]

@@ -209,7 +209,7 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
 
     def _forget(self) -> None:
         self._pack_all()
-        for user_id in self._forgetting.choose(self._idleness()):
+        for user_id in self._forgetting.choose(self._idleness(), held=self._count):
             packed = self._packed[self._bucket(user_id)]
             bits = self._changed.pop(user_id, None)
             if bits is not None:

@@ -80,3 +80,59 @@ def values_now(decayed: Decayed | None, now_ms: int) -> NDArray[np.float64]:
         return np.zeros(N_DECAYED)
     aged: NDArray[np.float64] = value_at(np.array([decayed.values]), np.array([decayed.at_ms]), now_ms)[0]
     return aged
+
+
+class DecayedTable:
+    r"""Decayed sums of many rows, the same bits however the events are cut into batches and whatever order late ones come in.
+
+    An event at t adds 2^(t / half_life). With t = q · half_life + r that is 2^q · 2^(r / half_life), q whole: a row keeps
+    Σ 2^(q_i − Q) · 2^(r_i / half_life), Q being the whole half-lives of its latest event. Moving Q multiplies by a power of two, which
+    rounds nothing.
+
+    Parameters
+    ----------
+    half_lives_ms
+        (k,) int64: the half-life of each column.
+    capacity
+        Rows to begin with.
+
+    Attributes
+    ----------
+    sums : (capacity, k) float64
+        Scaled; `values` gives what they stand for.
+
+    Examples
+    --------
+    >>> table = DecayedTable(half_lives_ms=np.array([1_000]), capacity=1)
+    >>> row, column = np.array([0]), np.array([0])
+    >>> table.move(row, np.array([0]), np.array([5_500]))
+    >>> table.add(row, column, np.array([5_500]), np.array([5_500]))
+    >>> table.add(row, column, np.array([4_500]), np.array([5_500]))
+    >>> table.values(row, np.array([5_500])).tolist()
+    [[1.5]]
+    """
+
+    def __init__(self, *, half_lives_ms: NDArray[np.int64], capacity: int) -> None:
+        self.half_lives_ms = half_lives_ms
+        self.sums: NDArray[np.float64] = np.zeros((capacity, len(half_lives_ms)))
+
+    def move(self, rows: NDArray[np.int64], was_ms: NDArray[np.int64], now_ms: NDArray[np.int64]) -> None:
+        """Move rows, each named once, from the time of their latest event so far to that of their latest event now."""
+        steps = was_ms[:, None] // self.half_lives_ms - now_ms[:, None] // self.half_lives_ms
+        self.sums[rows] = np.ldexp(self.sums[rows], np.maximum(steps, _LOWEST).astype(np.int32))
+
+    def add(self, rows: NDArray[np.int64], columns: NDArray[np.int64], at_ms: NDArray[np.int64], latest_ms: NDArray[np.int64]) -> None:
+        """Add an event at `at_ms` to a column of a row whose latest event is at `latest_ms`; all of shape (n,), in order."""
+        half_lives_ms = self.half_lives_ms[columns]
+        whole, rest = np.divmod(at_ms, half_lives_ms)
+        steps = np.maximum(whole - latest_ms // half_lives_ms, _LOWEST).astype(np.int32)
+        np.add.at(self.sums.reshape(-1), rows * len(self.half_lives_ms) + columns, np.ldexp(np.exp2(rest / half_lives_ms), steps))
+
+    def values(self, rows: NDArray[np.int64], latest_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the decayed sums as of each row's latest event, shape (n, k)."""
+        rest = latest_ms[:, None] % self.half_lives_ms
+        values: NDArray[np.float64] = self.sums[rows] / np.exp2(rest / self.half_lives_ms)
+        return values
+
+
+_LOWEST = -2_000

@@ -1,0 +1,154 @@
+"""The arrays of all entities: counters, panes, decayed sums, surfaces, a row each."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.windows.arrays import grown, narrowed, widened
+from operators.windows.decay import HALF_LIVES_MS, DecayedTable
+from operators.windows.panes import PaneTable
+from operators.windows.pending import Columns
+from operators.windows.surfaces import SurfaceTable
+from schemas.features import N_COUNTERS, PANE_MS, Decayed, Pane
+
+Ints = NDArray[np.int64]
+
+
+class SavedRow(msgspec.Struct, array_like=True, gc=False):
+    """A row as it is saved: numbers that come back bit for bit. `totals` are int64, `sums` float64, `slots` uint8.
+
+    `panes` are uint32, or int64 where a number is too large for that.
+    """
+
+    key: str
+    version: int
+    updated_ms: int
+    newest: int
+    late: int
+    totals: bytes
+    slots: bytes
+    panes: bytes
+    sums: bytes
+    surfaces: dict[str, float]
+
+
+class Published(msgspec.Struct, gc=False):
+    """What is published of a row, beside its name."""
+
+    version: int
+    updated_ms: int
+    totals: list[int]
+    panes: list[Pane]
+    decayed: Decayed
+    late: int
+    surfaces: dict[str, float]
+
+
+class EntityTables:
+    """Everything that is counted of entities, by dense row.
+
+    Attributes
+    ----------
+    version : (capacity,) int64
+        Events taken in.
+    updated_ms : (capacity,) int64
+        Time of the latest event.
+    changed : (capacity,) bool
+        Whether events came since the row was last published.
+    """
+
+    def __init__(self, *, capacity: int = 1_024) -> None:
+        self.panes = PaneTable(capacity=capacity)
+        self.decayed = DecayedTable(half_lives_ms=HALF_LIVES_MS, capacity=capacity)
+        self.surfaces = SurfaceTable(capacity=capacity)
+        self.version: Ints = np.zeros(capacity, dtype=np.int64)
+        self.updated_ms: Ints = np.zeros(capacity, dtype=np.int64)
+        self.changed: NDArray[np.bool_] = np.zeros(capacity, dtype=np.bool_)
+
+    def reserve(self, rows: int) -> None:
+        """Make room for `rows` rows."""
+        if rows > len(self.version):
+            self.panes.reserve(rows)
+            self.decayed.sums = grown(self.decayed.sums, rows)
+            self.surfaces.reserve(rows)
+            self.version = grown(self.version, rows)
+            self.updated_ms = grown(self.updated_ms, rows)
+            self.changed = grown(self.changed, rows)
+
+    def clear(self, row: int) -> None:
+        """Empty a row."""
+        self.panes.clear(row)
+        self.decayed.sums[row] = 0
+        self.surfaces.clear(row)
+        self.version[row] = 0
+        self.updated_ms[row] = 0
+        self.changed[row] = False
+
+    def add(self, batch: Columns) -> None:
+        """Take in events."""
+        rows, at_ms = batch.rows, batch.at_ms
+        self.panes.add(rows[batch.counted], at_ms[batch.counted] // PANE_MS, batch.pairs, batch.counters, batch.amounts)
+        np.add.at(self.version, rows, 1)
+        self.changed[rows] = True
+        touched = np.unique(rows)
+        was_ms = self.updated_ms[touched]
+        np.maximum.at(self.updated_ms, rows, at_ms)
+        now_ms = self.updated_ms[touched]
+        self.decayed.move(touched, was_ms, now_ms)
+        self.surfaces.table.move(touched, was_ms, now_ms)
+        for table, pairs, columns in (
+            (self.decayed, batch.decayed_pairs, batch.decayed_columns),
+            (self.surfaces.table, batch.surface_pairs, batch.surface_columns),
+        ):
+            table.add(rows[pairs], columns, at_ms[pairs], self.updated_ms[rows[pairs]])
+
+    def published(self, rows: Ints) -> list[Published]:
+        """Return the full values of rows, as of each row's latest event."""
+        latest_ms = self.updated_ms[rows]
+        times = latest_ms.tolist()
+        sums = self.decayed.values(rows, latest_ms).tolist()
+        by_surface = self.surfaces.table.values(rows, latest_ms)
+        return [
+            Published(version, at_ms, totals, panes, Decayed(at_ms, values), late, self.surfaces.values(row, surfaces))
+            for row, version, at_ms, totals, panes, values, late, surfaces in zip(
+                rows.tolist(),
+                self.version[rows].tolist(),
+                times,
+                self.panes.totals[rows].tolist(),
+                self.panes.panes_of(rows),
+                sums,
+                self.panes.late[rows].tolist(),
+                by_surface,
+                strict=True,
+            )
+        ]
+
+    def save(self, row: int, key: str) -> SavedRow:
+        """Return a row as it is to be saved."""
+        panes = self.panes.panes[row]
+        slots = np.flatnonzero(panes.any(axis=1))
+        return SavedRow(
+            key,
+            int(self.version[row]),
+            int(self.updated_ms[row]),
+            int(self.panes.newest[row]),
+            int(self.panes.late[row]),
+            self.panes.totals[row].tobytes(),
+            slots.astype(np.uint8).tobytes(),
+            narrowed(panes[slots]),
+            self.decayed.sums[row].tobytes(),
+            self.surfaces.snapshot(row),
+        )
+
+    def put_back(self, row: int, saved: SavedRow) -> None:
+        """Put a saved row into an empty one."""
+        self.version[row] = saved.version
+        self.updated_ms[row] = saved.updated_ms
+        self.panes.newest[row] = saved.newest
+        self.panes.late[row] = saved.late
+        self.panes.totals[row] = np.frombuffer(saved.totals, dtype=np.int64)
+        self.panes.panes[row, list(saved.slots)] = widened(saved.panes, len(saved.slots) * N_COUNTERS).reshape(-1, N_COUNTERS)
+        self.decayed.sums[row] = np.frombuffer(saved.sums)
+        self.surfaces.restore(row, saved.surfaces)
