@@ -1,0 +1,82 @@
+"""The command line itself: help, errors, exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import typer.core
+import typer.main
+
+from serving.cli import COMMANDS, main
+from serving.cli.output import as_expected
+from serving.errors import ConfigError, ServiceError
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_help_names_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+    heavy = "import sys; from serving.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nassert 'typer' not in sys.modules"
+    subprocess.run([sys.executable, "-c", heavy], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    found = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
+    if isinstance(found, typer.core.TyperGroup) and name in found.commands:
+        found = found.commands[name]
+    leaves = list(found.commands.values()) if isinstance(found, typer.core.TyperGroup) else [found]
+    for leaf in leaves:
+        assert leaf.help, f"{name} {leaf.name}"
+        assert "penstock " in f"{leaf.epilog} {leaf.help}", f"{name} {leaf.name}"
+
+
+def test_an_unknown_command_is_an_error_of_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("florble") == 2
+    assert "expected a command, got florble" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_an_error_of_usage() -> None:
+    assert run("status", "--florble") == 2
+    assert run("up", "--feed-workers", "0") == 2
+    assert run("up", "--only", "florble") == 2
+    assert run("up", "--fresh", "--redis-url", "redis://127.0.0.1:1/0") == 2
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("penstock 0.")
+
+
+def test_a_failure_is_told_in_our_words_and_brackets_are_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_words: list[str], _prog: str) -> None:
+        raise ServiceError(expected="[bold]x[/]", got="y", where="z", do="w")
+
+    monkeypatch.setattr("serving.cli._command", lambda _name: broken)
+    assert run("status") == 1
+    assert "error: expected [bold]x[/], got y, at z; w" in capsys.readouterr().err
+
+
+def test_errors_of_the_clients_are_told_as_services_that_do_not_answer() -> None:
+    from confluent_kafka import KafkaError, KafkaException
+    from redis.exceptions import ConnectionError as RedisConnectionError
+
+    for error in (KafkaException(KafkaError(KafkaError._TRANSPORT)), RedisConnectionError("refused")):
+        known = as_expected(error)
+        assert isinstance(known, ServiceError)
+        assert "penstock status" in known.do
+    assert as_expected(ValueError("a mistake of ours")) is None
+    assert not isinstance(ServiceError(expected="x", got="y", where="z"), ConfigError)

@@ -1,0 +1,50 @@
+"""When to start again, and what a part said last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serving.parts import PARTS, choose_parts
+from serving.scrape import read_plain
+from serving.watch import STABLE_AFTER_S, Backoff, last_words
+
+
+def test_the_first_restart_is_at_once_and_later_ones_wait_longer_and_longer() -> None:
+    backoff = Backoff()
+    delays = [backoff.delay_after(uptime_s=0.1) for _ in range(9)]
+    assert delays[0] == 0.0
+    assert delays == sorted(delays)
+    assert delays[-1] == 15.0
+
+
+def test_three_ends_in_a_row_are_a_crash_loop_and_a_stable_run_ends_it() -> None:
+    backoff = Backoff()
+    for _ in range(2):
+        backoff.delay_after(uptime_s=0.1)
+    assert not backoff.looping
+    backoff.delay_after(uptime_s=0.1)
+    assert backoff.looping
+    assert backoff.delay_after(uptime_s=STABLE_AFTER_S) == 0.0
+    assert not backoff.looping
+
+
+def test_the_last_words_are_the_error_else_the_event_else_the_plain_line(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    assert last_words(log) == "no word in its log"
+    log.write_text("Traceback ...\nRuntimeError: no luck\n\n")
+    assert last_words(log) == "RuntimeError: no luck"
+    log.write_text('{"event":"ended by an error","error":"ValueError: 5"}\n')
+    assert last_words(log) == "ValueError: 5"
+    log.write_text('{"event":"started"}\n')
+    assert last_words(log) == "started"
+
+
+def test_every_part_of_the_table_has_one_process_and_feed_has_as_many_as_asked_for() -> None:
+    names = [part.name for part in choose_parts(feed_workers=3)]
+    assert len(set(names)) == len(names) == len(PARTS) + 2
+    assert [name for name in names if name.startswith("feed-")] == ["feed-0", "feed-1", "feed-2"]
+
+
+def test_labelled_samples_and_comments_are_left_out_of_a_scrape() -> None:
+    text = '# TYPE a gauge\na 1.0\nb{le="0.5"} 2.0\nc_total 3e+06 1700000000\n'
+    assert read_plain(text) == {"a": 1.0, "c_total": 3_000_000.0}
