@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from dataflows.progress import Progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = 1_000_000
+
+    def __call__(self) -> float:
+        return self.ms / 1000
+
+
+def test_a_silent_partition_is_read_up_to_a_moment_ago() -> None:
+    clock = Clock()
+    progress = Progress(now=clock)
+    progress.note("events", 0, clock.ms)
+    clock.ms += 399
+    assert progress.reached("events", 0) == 0
+    clock.ms += 1
+    assert progress.reached("events", 0) == clock.ms - 400
+
+
+def test_nothing_is_said_of_a_topic_that_may_not_have_answered_yet() -> None:
+    clock = Clock()
+    progress = Progress(now=clock)
+    clock.ms += 4_999
+    assert progress.reached("events", 0) == 0
+    clock.ms += 1
+    assert progress.reached("events", 0) == clock.ms - 400
+
+
+def test_while_a_topic_is_being_caught_up_with_its_silent_partitions_wait() -> None:
+    clock = Clock()
+    progress = Progress(now=clock)
+    progress.note("events", 0, clock.ms - 60_000)
+    clock.ms += 1_000
+    assert progress.reached("events", 1) == 0
+    progress.note("events", 0, clock.ms)
+    assert progress.reached("events", 1) == clock.ms - 400
+
+
+def test_a_topic_that_was_behind_and_says_no_more_is_at_its_end() -> None:
+    clock = Clock()
+    progress = Progress(now=clock)
+    progress.note("events", 0, clock.ms - 60_000)
+    clock.ms += 2_000
+    assert progress.reached("events", 0) == clock.ms - 400
