@@ -77,8 +77,6 @@ def test_a_shard_is_as_far_as_the_partition_of_its_users() -> None:
     stamps = given._stamps
     reached = [given.reached(shard, lambda topic, partition: stamps.get((topic, partition), 0)).events_ms for shard in range(SHARDS)]
     assert [shard for shard in range(SHARDS) if reached[shard] == T] == list(range(shard_of("u") % 4, SHARDS, 4))
-        shard for shard in range(16) if shard % 4 == shard_of("u") % 4
-    }
 
 
 def test_where_shards_and_partitions_do_not_divide_a_shard_is_as_far_as_the_slowest_partition() -> None:
