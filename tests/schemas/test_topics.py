@@ -29,7 +29,7 @@ def literals() -> Iterator[tuple[Path, str]]:
     """Every string in the programs that looks like a topic's name."""
     families = {name.partition(".")[0] for name in load_topics()}
     looks = re.compile(rf"^({'|'.join(sorted(families))})\.[a-z]+$")
-    for folder in ("dataflows", "serving"):
+    for folder in ("dataflows", "operators", "serving"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and looks.match(node.value):
