@@ -29,5 +29,6 @@ class WatchedTogether:
         """Return the most watched together, best first."""
         if len(query.recent.rows) == 0:
             return NOTHING
-        rows = np.flatnonzero(query.co_watched)
-        return best(rows, query.co_watched[rows], query.tables.items.hashes.values, self.most)
+        together = query.co_watched
+        rows = np.flatnonzero((together > 0) & query.tables.items.listed.values)
+        return best(rows, together[rows], query.tables.items.hashes.values, self.most)

@@ -9,7 +9,9 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class Column:
-    """One array of a `Keyed`, as long as its capacity; `values` is replaced by a longer array when the table grows.
+    """One array of a `Keyed`, as long as its capacity.
+
+    `values` is replaced by a longer array when the table grows, so a row is made first and `values` is looked up after that.
 
     Parameters
     ----------
@@ -50,7 +52,8 @@ class Keyed:
     --------
     >>> videos = Keyed(capacity=1)
     >>> likes = videos.column(np.int64)
-    >>> likes.values[videos.row("a")] = 3
+    >>> row = videos.row("a")
+    >>> likes.values[row] = 3
     >>> videos.row("b"), videos.find("c"), likes.values.tolist()
     (1, -1, [3, 0])
     """

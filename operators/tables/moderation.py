@@ -26,9 +26,11 @@ class ModerationTable:
     def upsert(self, moderation: Moderation) -> None:
         """Take in a verdict."""
         if moderation.kind == "video":
-            self.video.values[self.videos.row(moderation.id)] = moderation.blocked
+            row = self.videos.row(moderation.id)
+            self.video.values[row] = moderation.blocked
         else:
-            self.creator.values[self.creators.row(moderation.id)] = moderation.blocked
+            row = self.creators.row(moderation.id)
+            self.creator.values[row] = moderation.blocked
 
     def delete(self, key: str) -> None:
         """Take a verdict back; `key` is `video:ID` or `creator:ID`."""
