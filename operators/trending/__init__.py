@@ -1,0 +1,1 @@
+"""What is taken to most, now, by scope."""
