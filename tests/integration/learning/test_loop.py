@@ -122,5 +122,7 @@ def test_kills_of_labels_and_learning_lose_no_example_and_change_no_weight(world
     assert weights.heads == uninterrupted.weights(0).heads
     versions = [decode(OnlineWeights, one.value() or b"").version for one in read_all(world.settings, "models.online")]
     assert versions == sorted(versions)
-    print(f"\n{len(records)} records, {len(expected)} examples, {len(versions)} weights")
+    memory = {name: part.metrics()["process_resident_memory_bytes"] / 1e6 for name, part in parts.items()}
+    print(f"\n{len(records)} records, {len(expected)} examples, {len(versions)} weights; memory in MB {memory}")
+    assert all(megabytes < 150 for megabytes in memory.values())
     assert [parts["labels"].stop(), parts["learning"].stop()] == [0, 0]
