@@ -32,6 +32,8 @@ COMMANDS: dict[str, Command] = {
     "score": Command("serving.cli.load", "score a file of answers"),
     "demo": Command("serving.cli.demo", "the whole system at work, and a summary"),
     "verify": Command("serving.cli.verify", "recount the topics and compare every counter"),
+    "record": Command("serving.cli.record", "copy what a replay needs into a folder"),
+    "replay": Command("serving.cli.replay", "make every recorded answer again, and compare the bytes"),
     "topics": Command("serving.cli.topics", "plan, apply, list, tail"),
     "schema": Command("serving.cli.schema", "export the contracts as JSON Schema and AsyncAPI"),
     "dlq": Command("serving.cli.dlq", "list, show and retry dead letters"),
