@@ -1,0 +1,311 @@
+"""The step of the feed, on messages made here and a store in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from bytewax.testing import TestingSink, TestingSource
+from confluent_kafka import Message
+
+from dataflows.answering import Answering, Topics
+from dataflows.engine import run_to_end
+from dataflows.envelope import Envelope
+from dataflows.feed import build, side_tables
+from dataflows.feed_metrics import FeedMetrics
+from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
+from dataflows.part import Part
+from dataflows.segment_loader import SegmentLoader
+from dataflows.store import PageAppend, StoreError
+from operators.chain import feed_pipeline
+from operators.feed import FeedEngine
+from operators.index.builder import publish
+from operators.index.exact import ExactSegment
+from schemas import headers
+from schemas.catalog import SegmentAnnounced
+from schemas.codec import decode, encode, pack
+from schemas.dlq import DeadLetter
+from schemas.feed import FeedRequest, FeedResponse, Level, ReadState, ServedRecord
+from schemas.partition import partition_for
+from schemas.settings import Settings
+from tests.operators.feed_world import NOW_MS, SECRET, Record, item, page, rich_world
+
+PREFIX = "p."
+
+
+@dataclass
+class Shelf:
+    """A store in memory; `meddle` runs before each append, as another worker would."""
+
+    pages: dict[str, list[bytes]] = field(default_factory=dict)
+    away: bool = False
+    away_at_append: bool = False
+    meddle: Callable[[], None] = lambda: None
+
+    def read(self, user_ids: Sequence[str], now_ms: Sequence[int]) -> list[ReadState]:
+        return [ReadState(available=not self.away, pages=[] if self.away else list(self.pages.get(one, ()))) for one in user_ids]
+
+    def append_pages(self, appends: Sequence[PageAppend]) -> list[bool]:
+        self.meddle()
+        if self.away_at_append:
+            message = "gone"
+            raise StoreError(message)
+        return [self._append(one) for one in appends]
+
+    def _append(self, one: PageAppend) -> bool:
+        known = self.pages.setdefault(one.user_id, [])
+        if known[-1:] != list(one.expected[-1:]):
+            return False
+        known.append(pack(one.page))
+        return True
+
+
+@dataclass
+class Step:
+    """The step, and what it said was done."""
+
+    answering: Answering
+    shelf: Shelf
+    done: list[int]
+    part: Part
+
+    def side(self, records: Sequence[Record]) -> None:
+        """Apply side records."""
+        offsets = self.answering.engine.tables.offsets
+        for topic, key, value in records:
+            message = Message(topic=PREFIX + topic, partition=0, offset=offsets.get(f"{topic}/0", 0), key=key.encode(), value=value)
+            assert self.answering.on_batch([SideBatch([message])]) == []
+
+    def ask(self, *values: bytes | None, fields: Sequence[tuple[str, bytes]] = ()) -> list[Outgoing]:
+        """Answer a batch."""
+        return self.answering.on_batch([requests(*values, fields=fields)])
+
+
+def requests(*values: bytes | None, fields: Sequence[tuple[str, bytes]] = ()) -> Batch:
+    """A batch of requests, offsets from 0."""
+    return RequestBatch(
+        [
+            Message(
+                topic=f"{PREFIX}feed.requests", partition=2, offset=i, key=b"u", value=value, headers=list(fields), timestamp=(2, NOW_MS)
+            )
+            for i, value in enumerate(values)
+        ]
+    )
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    """The step with a catalogue of 200."""
+    part = Part("feed", Settings(home=tmp_path, topic_prefix=PREFIX))
+    metrics, shelf, done = FeedMetrics(part), Shelf(), list[int]()
+    chain = feed_pipeline([metrics])
+    metrics.names(chain.source_names, chain.reasons)
+    answering = Answering(
+        engine=FeedEngine(tables=side_tables(), secret=SECRET, seed=0, worker="w", pipeline=chain),
+        store=shelf,
+        loader=SegmentLoader(tmp_path / "segments", on_failure=lambda announced, error: metrics.event("segment_not_loaded")),
+        topics=Topics(
+            prefix=PREFIX, responses="p.feed.responses", response_partitions=8, served="p.feed.served", letters="p.telemetry.dlq"
+        ),
+        metrics=metrics,
+        log=part.log,
+        future_skew_ms=1_000,
+        done=lambda topic, partition, offset: done.append(offset),
+    )
+    made = Step(answering, shelf, done, part)
+    made.side([item(f"v{i}", creator_id=f"c{i}", title=f"video {i}") for i in range(200)])
+    return made
+
+
+def request(**fields: object) -> bytes:
+    """Bytes of a request."""
+    return encode(FeedRequest(**({"user_id": "u", "limit": 10} | fields)))  # type: ignore[arg-type]
+
+
+def responses(out: Sequence[Outgoing]) -> list[FeedResponse]:
+    """The answers among the output."""
+    return [decode(FeedResponse, one.value or b"") for one in out if one.topic == "p.feed.responses"]
+
+
+def shown(out: Sequence[Outgoing]) -> list[str]:
+    """All videos of all answers."""
+    return [one.video_id for answer in responses(out) for one in answer.items]
+
+
+def count(step: Step, what: str) -> float:
+    """A counter of requests."""
+    return step.part.registry.get_sample_value("penstock_feed_requests_total", {"what": what}) or 0.0
+
+
+def test_an_answer_and_its_lineage_leave_together(step: Step) -> None:
+    reply, lineage = step.ask(request(request_id="r1"))
+    served, response = decode(ServedRecord, lineage.value or b""), decode(FeedResponse, reply.value or b"")
+    assert (reply.key, reply.partition) == (b"r1", partition_for(b"r1", 8))
+    assert (lineage.topic, lineage.key) == ("p.feed.served", b"u")
+    assert [one.video_id for one in served.items] == [one.video_id for one in response.items]
+    assert served.latency_ms == response.latency_ms
+    assert set(response.latency_ms) == {"wait", "state", "retrieve", "filter", "rank", "rerank", "total"}
+    assert (served.sequence, served.request, served.now_ms) == (1, request(request_id="r1"), NOW_MS)
+
+
+def test_requests_of_one_person_in_one_batch_see_each_others_pages(step: Step) -> None:
+    out = step.ask(*(request() for _ in range(5)), request(user_id="other"))
+    assert len(shown(out)) == 60
+    assert len(set(shown(out)[:50])) == 50
+    assert [len(step.shelf.pages[user]) for user in ("u", "other")] == [5, 1]
+
+
+def test_a_page_that_another_worker_appended_in_between_is_seen(step: Step) -> None:
+    first = shown(step.ask(request(request_id="r1", shadow=True)))
+    other = page(first, request_id="elsewhere", at_ms=NOW_MS)
+
+    def meddle() -> None:
+        step.shelf.pages["u"] = [other]
+        step.shelf.meddle = lambda: None
+
+    step.shelf.meddle = meddle
+    assert not set(shown(step.ask(request(request_id="r1"), request(request_id="r2")))) & set(first)
+    assert len(step.shelf.pages["u"]) == 3
+    assert count(step, "answered_again") == 2
+
+
+def test_while_the_store_is_away_this_worker_repeats_nothing(step: Step) -> None:
+    step.shelf.away = True
+    away = shown(step.ask(request(request_id="r1"))) + shown(step.ask(request(request_id="r2"), request(request_id="r3")))
+    step.shelf.away, step.shelf.away_at_append = False, True
+    away += shown(step.ask(request(request_id="r4")))
+    step.shelf.away_at_append = False
+    out = step.ask(request(request_id="r5"))
+    assert len(set(away + shown(out))) == 50
+    assert responses(out)[0].degradation_level is Level.FULL
+    assert count(step, "without_store") == 4
+
+
+def test_shadow_requests_leave_nothing_behind(step: Step) -> None:
+    assert len(shown(step.ask(request(shadow=True)))) == 10
+    assert step.shelf.pages == {}
+
+
+def test_a_request_is_done_when_all_its_output_is_delivered(step: Step) -> None:
+    out = step.ask(request(), request(user_id="other"))
+    step.answering.delivered(out[0].tag)
+    assert step.done == []
+    step.answering.delivered(out[2].tag)
+    step.answering.delivered(out[3].tag)
+    step.answering.delivered(out[1].tag)
+    assert step.done == [1, 0]
+
+
+def test_expired_requests_are_dropped_and_done(step: Step) -> None:
+    assert step.ask(request(), fields=[(headers.DEADLINE_MS, b"12")]) == []
+    assert step.done == [0]
+    assert count(step, "expired") == 1
+    soon = str(time.time_ns() // 1_000_000 + 60_000).encode()
+    assert len(step.ask(request(), fields=[(headers.DEADLINE_MS, soon)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "named"),
+    [
+        (b"{", "malformed", "p.feed.requests-2-0"),
+        (None, "malformed", "p.feed.requests-2-0"),
+        (b"\xff\xfe", "malformed", "p.feed.requests-2-0"),
+        (b'{"request_id": "mine"}', "wrong_type", "mine"),
+        (b'{"user_id": "u", "request_id": "mine", "limit": 0}', "wrong_type", "mine"),
+        (b'{"user_id": "u", "request_id": "mine", "limit": 101}', "wrong_type", "mine"),
+        (b'{"user_id": "u", "request_id": 7, "limit": "x"}', "wrong_type", "p.feed.requests-2-0"),
+        (b'{"user_id": "u", "request_id": "mine", "ts_ms": ' + str(NOW_MS + 2_000).encode() + b"}", "future_dated", "mine"),
+        (b" " * 70_000, "oversized", "p.feed.requests-2-0"),
+    ],
+)
+def test_what_cannot_be_taken_is_answered_and_set_aside(step: Step, value: bytes | None, code: str, named: str) -> None:
+    reply, set_aside = step.ask(value)
+    response, letter = decode(FeedResponse, reply.value or b""), decode(DeadLetter, set_aside.value or b"")
+    assert response.error is not None
+    assert (response.error.code, response.request_id, response.items) == (code, named, [])
+    assert response.error.do
+    assert (letter.reason, letter.raw, letter.offset, set_aside.topic) == (code, value or b"", 0, "p.telemetry.dlq")
+    assert set_aside.key == b"p.feed.requests/2/0/-1"
+
+
+def test_an_answer_that_fails_does_not_stop_the_flow(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = FeedEngine.answer
+
+    def fails_for_one(self: FeedEngine, **asked: object) -> object:
+        if asked["request_id"] == "bad":
+            message = "a bug"
+            raise ZeroDivisionError(message)
+        return whole(self, **asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FeedEngine, "answer", fails_for_one)
+    out = step.ask(request(request_id="bad"), request(request_id="good"))
+    errors = {one.request_id: None if one.error is None else one.error.code for one in responses(out)}
+    assert errors == {"bad": "internal", "good": None}
+
+
+def test_replies_go_where_they_were_asked_to_go(step: Step) -> None:
+    for asked, partition in ((b"5", 5), (b"\x00\x00\x00\x03", 3), (b"99", partition_for(b"r1", 8)), (b"x", partition_for(b"r1", 8))):
+        name = "kafka_replyPartition" if len(asked) == 4 else headers.REPLY_PARTITION
+        reply, _ = step.ask(request(request_id="r1", shadow=True), fields=[(name, asked)])
+        assert reply.partition == partition
+
+
+def test_headers_come_back(step: Step) -> None:
+    sent = [(headers.CORRELATION_ID, b"c-7"), (headers.ATTEMPT, b"2"), (headers.TRACEPARENT, b"00-ab-cd-01"), ("other", b"x")]
+    reply, lineage = step.ask(request(), fields=sent)
+    assert reply.headers[:3] == sent[:3]
+    assert dict(reply.headers)[headers.CE_TYPE] == b"penstock.feed.response.v1"
+    assert decode(ServedRecord, lineage.value or b"").attempt == 2
+    plain, _ = step.ask(request(request_id="r9"))
+    assert dict(plain.headers)[headers.CORRELATION_ID] == b"r9"
+    spring = Envelope.of(requests(request(), fields=[("kafka_correlationId", b"s")]).messages[0])
+    assert spring.fields == {headers.CORRELATION_ID: b"s"}
+
+
+def test_segments_are_loaded_beside_the_flow_and_a_bad_one_leaves_the_old_one(step: Step, tmp_path: Path) -> None:
+    ids = sorted(f"v{i}" for i in range(200))
+    segment = ExactSegment(ids, np.ones((200, 64), dtype=np.int8))
+    announced = publish(segment, tmp_path / "segments", built_ms=NOW_MS, vectors_offset=0)
+    missing = msgspec.structs.replace(announced, path="nowhere", segment_id="missing")
+    topic, key = "catalog.segments", "items"
+    for wanted in (announced, missing):
+        offsets = step.answering.engine.tables.offsets
+        message = Message(topic=PREFIX + topic, partition=0, offset=offsets.get(f"{topic}/0", 0), key=key.encode(), value=encode(wanted))
+        step.answering.on_batch([SideBatch([message])])
+        _wait(step, wanted)
+    served = decode(ServedRecord, step.ask(request())[1].value or b"")
+    assert served.segment_id == announced.segment_id
+    assert served.offsets["catalog.segments/0"] == 1
+    assert count(step, "segment_not_loaded") == 1
+
+
+def _wait(step: Step, wanted: SegmentAnnounced) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        step.answering.on_batch([SideBatch([])])
+        installed = step.answering.engine.tables.segment
+        if count(step, "segment_not_loaded") == 1 or (installed is not None and installed.announced == wanted):
+            return
+        time.sleep(0.01)
+    pytest.fail("the segment was neither installed nor refused")
+
+
+def test_the_flow_runs_on_plain_iterables(step: Step) -> None:
+    side = SideBatch(
+        [
+            Message(topic=PREFIX + topic, partition=0, offset=200 + i, key=key.encode(), value=value)
+            for i, (topic, key, value) in enumerate(rich_world(20))
+        ]
+    )
+    replies: list[Outgoing] = []
+    lineage: list[Outgoing] = []
+    source = TestingSource([side, requests(request(request_id="a"), b"{"), requests(request(request_id="b"))])
+    run_to_end(build(source, TestingSink(replies), TestingSink(lineage), answering=step.answering), epoch=timedelta(seconds=10), store=None)
+    assert [one.request_id for one in responses(replies)] == ["p.feed.requests-2-1", "a", "b"]
+    assert [one.topic for one in lineage] == ["p.telemetry.dlq", "p.feed.served", "p.feed.served"]
