@@ -29,7 +29,7 @@ check: setup  ## lint, format, types, layers, dead code
 	$(BIN)/vulture
 
 bench: setup  ## all benchmarks, one JSON file and a table
-	$(BIN)/penstock bench $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: setup  ## kill -9 everything under load, then a recount
 	$(BIN)/python -m pytest tests/chaos $(ARGS)
