@@ -160,6 +160,8 @@ class Answering:
                 out += self._refusal(one)
             else:
                 asked.append(one)
+                if envelope.attempt > 1:
+                    self.metrics.event("repeated")
         for one, answer, state_s in self._answers(asked):
             if isinstance(answer, Refused):
                 out += self._refusal(answer)

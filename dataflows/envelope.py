@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -94,7 +95,7 @@ class Envelope:
             *echoed,
             (headers.CE_ID, response.request_id.encode()),
             (headers.CE_TYPE, f"{FeedResponse.TYPE}.v{FeedResponse.VERSION}".encode()),
-            (headers.CE_TIME, str(response.now_ms).encode()),
+            (headers.CE_TIME, datetime.fromtimestamp(response.now_ms / 1_000, UTC).isoformat(timespec="milliseconds").encode()),
         ]
 
 

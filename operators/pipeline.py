@@ -48,7 +48,7 @@ class Source(Protocol):
     name: str
 
     def retrieve(self, query: Query) -> Found:
-        """Return candidates, best first; none is an answer too."""
+        """Return candidates, best first, each once; none is an answer too."""
 
 
 class Filter(Protocol):
@@ -167,7 +167,7 @@ class Pipeline:
         selector: Selector,
         side_effects: Sequence[SideEffect] = (),
         max_ranked: int = 1_000,
-        retrieve_budget_s: float = 0.015,
+        retrieve_budget_s: float = 0.03,
     ) -> None:
         self.sources = tuple(sources)
         self.explorer = explorer
@@ -227,7 +227,7 @@ class Pipeline:
                     skipped.append(source.name)
                     errors[source.name] = f"{type(error).__name__}: {error}"
             found.append(rows)
-        outcome = _merged(found)
+        outcome = _merged(found, query.tables.videos.capacity)
         outcome.skipped, outcome.errors = skipped, errors
         watch.lap("retrieve")
         return outcome
@@ -278,18 +278,19 @@ def by_score(scores: NDArray[np.float32], name: Callable[[int], str]) -> Rows:
     return order
 
 
-def _merged(found: list[Rows]) -> Outcome:
-    every = np.concatenate(found)
-    bits = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
-    unique, first, inverse = np.unique(every, return_index=True, return_inverse=True)
-    masks = np.zeros(len(unique), dtype=np.uint16)
-    np.bitwise_or.at(masks, inverse, np.left_shift(1, bits).astype(np.uint16))
-    order = np.argsort(first)
-    n = len(unique)
+def _merged(found: list[Rows], capacity: int) -> Outcome:
+    masks = np.zeros(capacity, dtype=np.uint16)
+    firsts: list[Rows] = []
+    for bit, rows in enumerate(found):
+        known = masks[rows]
+        firsts.append(rows[known == 0])
+        masks[rows] = known | np.uint16(1 << bit)
+    every = np.concatenate(firsts)
+    n = len(every)
     return Outcome(
-        rows=unique[order],
-        sources=masks[order],
-        main=bits[first[order]],
+        rows=every,
+        sources=masks[every],
+        main=np.repeat(np.arange(len(found)), [len(rows) for rows in firsts]),
         dropped=np.zeros(n, dtype=np.uint8),
         scores=np.full(n, np.nan, dtype=np.float32),
         ranked=np.empty(0, dtype=np.intp),

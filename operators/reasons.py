@@ -39,7 +39,7 @@ def reasons(query: Query, rows: Sequence[int], sources: Sequence[str]) -> list[s
     sources
         Main source of each video.
     """
-    watched = _watched_with(query, rows)
+    watched = _watched_with(query, rows) if WatchedTogether.name in sources else [-1] * len(rows)
     return [_reason(query, row, source, watched[place]) for place, (row, source) in enumerate(zip(rows, sources, strict=True))]
 
 
@@ -61,8 +61,6 @@ def _reason(query: Query, row: int, source: str, watched: int) -> str:
 def _watched_with(query: Query, rows: Sequence[int]) -> list[int]:
     """Return, for each row, which of the last watches speaks most for it, -1 where none does."""
     recent = query.recent.rows
-    if len(recent) == 0 or len(rows) == 0:
-        return [-1] * len(rows)
     neighbours, weights = query.tables.neighbours.of(recent)
     place, where = np.nonzero(query.tables.videos.mask(list(rows))[neighbours])
     shares = weights[place, where] * query.recent.strengths[place]

@@ -67,9 +67,9 @@ def taste(view: View) -> Values:
 def tag_interest(view: View) -> Values:
     """How much the person is interested in the video's tags."""
     interest = np.append(view.query.tag_interest, 0.0)
-    values: Values = interest[view.tags[:, 0]].copy()
-    for place in range(1, view.tags.shape[1]):
-        values += interest[view.tags[:, place]]
+    values = view.constant(0.0)
+    for codes in view.tags:
+        values += interest[codes]
     return values
 
 
@@ -79,9 +79,9 @@ def tag_long_view_rate(view: View) -> Values:
     rates = (totals[:, Counter.LONG_VIEWS] + 6.0) / (totals[:, Counter.IMPRESSIONS] + 20.0)
     padded = np.append(rates, 0.0)
     total, count = view.constant(0.0), view.constant(0.0)
-    for place in range(view.tags.shape[1]):
-        total += padded[view.tags[:, place]]
-        count += view.tags[:, place] >= 0
+    for codes in view.tags:
+        total += padded[codes]
+        count += codes >= 0
     return np.where(count > 0, total / np.maximum(count, 1.0), 0.3)
 
 

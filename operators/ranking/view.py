@@ -74,10 +74,10 @@ class View:
         return creators
 
     @cached_property
-    def tags(self) -> NDArray[np.int32]:
-        """Tag codes of each candidate, shape (n, MAX_TAGS), -1 where there are fewer."""
-        tags: NDArray[np.int32] = self.tables.items.tag.values[self.rows]
-        return tags
+    def tags(self) -> list[NDArray[np.int32]]:
+        """Tag codes of each candidate: one array of shape (n,) per place that any candidate uses, -1 where there are fewer."""
+        columns = np.ascontiguousarray(self.tables.items.tag.values[self.rows].T)
+        return [column for column in columns if (column >= 0).any()]
 
     @cached_property
     def age_hours(self) -> Values:

@@ -13,7 +13,7 @@ from operators.pipeline import Selection, Slot
 from operators.query import Query, Rows
 
 NEAR_DUPLICATE = "near_duplicate"
-_SPARE = 64
+_SPARE = 24
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class SpacedPage:
     def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int) -> Selection:
         """Fill up to `limit` places from `ranked`, best first."""
         n = len(ranked)
-        walked = min(n, 3 * limit + _SPARE)
+        walked = min(n, 2 * limit + _SPARE)
         selection = self._fill(query, ranked, explorable, limit, walked)
         if selection is None:
             selection = self._fill(query, ranked, explorable, limit, n)

@@ -6,7 +6,6 @@ import numpy as np
 
 from operators.pipeline import Found
 from operators.query import Query
-from schemas.features import Counter
 
 
 class ExplorationPool:
@@ -30,7 +29,7 @@ class ExplorationPool:
         """Return the sample, in the order of its draw."""
         tables = query.tables
         n = len(tables.videos)
-        impressions = tables.counters.totals.values[:n, Counter.IMPRESSIONS]
+        impressions = tables.counters.impressions.values[:n]
         pool = np.flatnonzero(tables.items.listed.values[:n] & (impressions < self.few))
         keys = query.shuffled(pool)
         if len(pool) > self.most:

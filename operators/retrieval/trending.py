@@ -74,7 +74,9 @@ class TrendingInCategories:
         if not names:
             return NOTHING
         heads = [_head(query, f"category:{name}", self.most // len(names)) for name in names]
-        return Found(np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads]))
+        rows, scores = np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads])
+        firsts = np.sort(np.unique(rows, return_index=True)[1])
+        return Found(rows[firsts], scores[firsts])
 
 
 def _head(query: Query, scope: str, most: int) -> Found:

@@ -33,6 +33,8 @@ class CounterTable:
 
     Attributes
     ----------
+    impressions : (n,) int64
+        The total of that counter again, side by side in memory for those who look at all rows.
     popular_key : (n,) float64
         log2(value) + at / half_life of the long views of a day: orders by "most popular now" without arithmetic.
     surface_keys : (n, SURFACES) float64
@@ -43,7 +45,7 @@ class CounterTable:
         self.rows = rows
         self.paned = tuple(paned)
         self.totals = rows.column(np.int64, width=(N_COUNTERS,))
-        self.updated_ms = rows.column(np.int64)
+        self.impressions = rows.column(np.int64)
         self.decayed = rows.column(np.float64, width=(N_DECAYED,))
         self.decayed_at_ms = rows.column(np.int64)
         self.popular_key = rows.column(np.float64, fill=-np.inf)
@@ -57,7 +59,7 @@ class CounterTable:
         """Take in an entity's counters as they stand now."""
         row = self.rows.row(entity.id)
         self.totals.values[row] = entity.totals
-        self.updated_ms.values[row] = entity.updated_ms
+        self.impressions.values[row] = entity.totals[Counter.IMPRESSIONS]
         decayed = entity.decayed
         if decayed is not None and len(decayed.values) == N_DECAYED:
             self.decayed.values[row] = decayed.values
@@ -74,7 +76,7 @@ class CounterTable:
         if row < 0:
             return
         self.totals.values[row] = 0
-        self.updated_ms.values[row] = 0
+        self.impressions.values[row] = 0
         self.decayed.values[row] = 0
         self.popular_key.values[row] = -np.inf
         self.newest_minute.values[row] = NO_MINUTE

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.profiles.seen import hashes
+from operators.profiles.seen import hashes, positions
 from operators.tables.keyed import Keyed
 from schemas.catalog import CatalogItem
+from schemas.keys import SEEN_HASHES
 
 MAX_TAGS = 8
 NEVER_MS = -1
@@ -30,8 +31,8 @@ class ItemTable:
         The catalogue's record of each row, None while not listed.
     hashes : (n,) uint64
         A hash of the id, the same in every process: orders ties and draws samples without looking at row numbers.
-    seen_hashes : (n, 2) uint64
-        What the seen filter is probed with.
+    seen_bits : (n, SEEN_HASHES) uint16
+        Bits of each video in a seen bitmap.
     """
 
     def __init__(self, *, videos: Keyed, creators: Keyed, tags: Keyed) -> None:
@@ -55,7 +56,7 @@ class ItemTable:
         self.uploaded_ms = videos.column(np.int64, fill=NEVER_MS)
         self.duration_ms = videos.column(np.int64, fill=-1)
         self.hashes = videos.column(np.uint64)
-        self.seen_hashes = videos.column(np.uint64, width=(2,))
+        self.seen_bits = videos.column(np.uint16, width=(SEEN_HASHES,))
         self._hashed = 0
         self._by_creator: dict[int, set[int]] = {}
 
@@ -102,7 +103,7 @@ class ItemTable:
         if start == n:
             return
         halves = hashes(ids[start:n])
-        self.seen_hashes.values[start:n] = halves
+        self.seen_bits.values[start:n] = positions(halves)
         self.hashes.values[start:n] = halves[:, 0] ^ halves[:, 1]
         self._hashed = n
         self._reach(n - 1)

@@ -28,10 +28,12 @@ class TrendingTable:
         self._lists: dict[str, tuple[Rows, NDArray[np.float64]]] = {}
 
     def upsert(self, trending: TrendingList) -> None:
-        """Take in a scope's newest list."""
+        """Take in a scope's newest list; of a repeated video the best place counts."""
         n = min(self.most, len(trending.video_ids), len(trending.scores))
-        rows = np.array([self.videos.row(video_id) for video_id in trending.video_ids[:n]], dtype=np.intp)
-        self._lists[trending.scope] = rows, np.array(trending.scores[:n], dtype=np.float64)
+        listed: dict[int, float] = {}
+        for video_id, score in zip(trending.video_ids[:n], trending.scores[:n], strict=True):
+            listed.setdefault(self.videos.row(video_id), score)
+        self._lists[trending.scope] = np.array(list(listed), dtype=np.intp), np.array(list(listed.values()), dtype=np.float64)
 
     def delete(self, scope: str) -> None:
         """Forget a scope."""

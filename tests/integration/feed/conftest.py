@@ -74,6 +74,7 @@ class Worker:
             "PENSTOCK_REDIS_URL": settings.redis_url,
             "PENSTOCK_TOPIC_PREFIX": settings.topic_prefix,
             "PENSTOCK_PART": name,
+            "OPENBLAS_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen([sys.executable, "-m", "dataflows.feed"], env=environment, cwd=CHECKOUT)
 

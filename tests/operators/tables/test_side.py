@@ -184,6 +184,13 @@ def test_a_verdict_on_a_video_that_makes_the_table_grow_is_kept() -> None:
     assert table.video.values[:3].all()
 
 
+def test_a_video_that_a_trending_list_repeats_stands_there_once() -> None:
+    made = tables([trending("global", ["a", "b", "a"])])
+    known = made.trending.of("global")
+    assert known is not None
+    assert (made.videos.names(known[0]), known[1].tolist()) == (["a", "b"], [3.0, 2.0])
+
+
 def test_verdicts_are_taken_back_by_a_message_or_a_tombstone() -> None:
     videos, creators = Keyed(), Keyed()
     table = ModerationTable(videos=videos, creators=creators)
