@@ -29,6 +29,7 @@ Saved: TypeAlias = State | tuple[int, bytes]
 """What a key saves: the head a dict, a bucket its number and state."""
 
 HEAD = "head"
+END_OF_TIME_MS = 2**53
 AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -98,8 +99,8 @@ class _Key(StatefulBatchLogic[Item, Any, Saved], Generic[In, Out]):
         return self._ask(), self.RETAIN
 
     def on_eof(self) -> tuple[Iterable[Any], bool]:
-        """Ask the operator for what is due; nothing more will come."""
-        return (self._ask() if self._bucket is None else ()), self.RETAIN
+        """Ask the operator for all that it still has; nothing more will come."""
+        return (self._operator.on_time(END_OF_TIME_MS) if self._bucket is None else ()), self.RETAIN
 
     def notify_at(self) -> datetime | None:
         """Return when the head is to ask."""

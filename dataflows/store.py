@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
@@ -23,19 +24,19 @@ from schemas.settings import Settings
 
 USERS_A_CALL = 64
 
-# KEYS: state, hash, state, hash, ...  ARGV: lifetime, then per user: row, number of hash strings, the strings.
+_pack = msgspec.msgpack.Encoder().encode
+
+# KEYS: state, hash, state, hash, ...  ARGV: lifetime, then per user: row, fields and values of the hash in one msgpack array.
 WRITE_ROWS = """
-local at = 2
 for k = 1, #KEYS, 2 do
-  local row, n = ARGV[at], tonumber(ARGV[at + 1])
+  local row = ARGV[k + 1]
   local old = redis.call('GETRANGE', KEYS[k], 0, 7)
   if #old < 8 or struct.unpack('>I8', old) < struct.unpack('>I8', row) then
     redis.call('SET', KEYS[k], row, 'EX', ARGV[1])
     redis.call('DEL', KEYS[k + 1])
-    redis.call('HSET', KEYS[k + 1], unpack(ARGV, at + 2, at + 1 + n))
+    redis.call('HSET', KEYS[k + 1], unpack(cmsgpack.unpack(ARGV[k + 2])))
     redis.call('EXPIRE', KEYS[k + 1], ARGV[1])
   end
-  at = at + 2 + n
 end
 return redis.status_reply('OK')
 """
@@ -195,9 +196,8 @@ class UserStore:
             names = [name for one in some for name in (keys.user_state(one.user_id), keys.user_feat(one.user_id))]
             arguments: list[Any] = [keys.STATE_TTL_S]
             for one in some:
-                arguments += [one.version.to_bytes(keys.VERSION_BYTES, "big") + one.state, 2 * len(one.readable)]
-                for pair in one.readable.items():
-                    arguments += pair
+                fields = [string for pair in one.readable.items() for string in pair]
+                arguments += [one.version.to_bytes(keys.VERSION_BYTES, "big") + one.state, _pack(fields)]
             _call(pipeline, "EVAL", WRITE_ROWS, len(names), *names, *arguments)
             seen = {keys.user_seen(one.user_id, generation): bits for one in some for generation, bits in one.seen.items()}
             if seen:

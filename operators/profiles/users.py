@@ -58,7 +58,7 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         *,
         max_users: int = 1_000_000,
         max_unpacked: int = 4_096,
-        n_buckets: int = 16_384,
+        n_buckets: int = 2_048,
         interest_half_life: timedelta = timedelta(hours=48),
         max_tags: int = 128,
         max_taken: int = 50,

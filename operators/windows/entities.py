@@ -15,7 +15,7 @@ from operators.examples import event, traffic
 from operators.forgetting import Forgetting, Idleness
 from operators.windows.pending import Pending
 from operators.windows.surfaces import OTHER
-from operators.windows.tables import EntityTables, SavedRow
+from operators.windows.tables import EntityTables, SavedRows
 from schemas.features import EntityCounters
 from schemas.telemetry import Event, InteractionType
 
@@ -25,7 +25,7 @@ Kind: TypeAlias = Literal["video", "creator", "tag"]
 _IMPRESSION = InteractionType.IMPRESSION
 _encode = msgspec.msgpack.Encoder().encode
 _decode_entity = msgspec.msgpack.Decoder(EntityCounters).decode
-_decode_bucket = msgspec.msgpack.Decoder(tuple[int, list[SavedRow]]).decode
+_decode_bucket = msgspec.msgpack.Decoder(tuple[int, SavedRows]).decode
 
 
 class EntityWindows(BucketedOperator[Event, EntityCounters]):
@@ -50,7 +50,7 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
     []
     """
 
-    def __init__(self, *, max_entities: int = 200_000, n_buckets: int = 16_384) -> None:
+    def __init__(self, *, max_entities: int = 200_000, n_buckets: int = 2_048) -> None:
         self.max_entities = max_entities
         self.n_buckets = n_buckets
         self._tables = EntityTables()
@@ -134,14 +134,13 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
         """Return the rows of a bucket."""
         self._settle()
         rows = self._rows.get(bucket, {})
-        return _encode((self._forgetting.era, [self._tables.save(row, key) for key, row in rows.items()]))
+        return _encode((self._forgetting.era, self._tables.save(list(rows), list(rows.values()))))
 
     def restore_bucket(self, bucket: int, state: bytes) -> None:
         """Take back the rows of a bucket."""
         era, saved = _decode_bucket(state)
         self._eras[bucket] = era
-        for one in saved:
-            self._tables.put_back(self._new_row(one.key, bucket), one)
+        self._tables.put_back([self._new_row(key, bucket) for key in saved.keys], saved)
 
     def buckets(self) -> list[int]:
         """Return the buckets that have rows."""

@@ -16,22 +16,20 @@ from schemas.features import N_COUNTERS, PANE_MS, Decayed, Pane
 Ints = NDArray[np.int64]
 
 
-class SavedRow(msgspec.Struct, array_like=True, gc=False):
-    """A row as it is saved: numbers that come back bit for bit. `totals` are int64, `sums` float64, `slots` uint8.
+class SavedRows(msgspec.Struct, array_like=True, gc=False):
+    """Rows as they are saved, n of them, column by column: numbers that come back bit for bit.
 
-    `panes` are uint32, or int64 where a number is too large for that.
+    `numbers` is (5, n) int64: version, updated_ms, newest minute, late, number of panes; `totals` (n, N_COUNTERS) int64; `sums`
+    (n, N_DECAYED) float64; `slots` (uint8) and `panes` (uint32, or int64 where a number is too large) one after the other for all rows.
     """
 
-    key: str
-    version: int
-    updated_ms: int
-    newest: int
-    late: int
+    keys: list[str]
+    numbers: bytes
     totals: bytes
     slots: bytes
     panes: bytes
     sums: bytes
-    surfaces: dict[str, float]
+    surfaces: list[dict[str, float]]
 
 
 class Published(msgspec.Struct, gc=False):
@@ -125,30 +123,32 @@ class EntityTables:
             )
         ]
 
-    def save(self, row: int, key: str) -> SavedRow:
-        """Return a row as it is to be saved."""
-        panes = self.panes.panes[row]
-        slots = np.flatnonzero(panes.any(axis=1))
-        return SavedRow(
-            key,
-            int(self.version[row]),
-            int(self.updated_ms[row]),
-            int(self.panes.newest[row]),
-            int(self.panes.late[row]),
-            self.panes.totals[row].tobytes(),
-            slots.astype(np.uint8).tobytes(),
-            narrowed(panes[slots]),
-            self.decayed.sums[row].tobytes(),
-            self.surfaces.snapshot(row),
+    def save(self, keys: list[str], rows: list[int]) -> SavedRows:
+        """Return rows as they are to be saved."""
+        panes = self.panes.panes[rows]
+        filled = panes.any(axis=2)
+        numbers = np.array(
+            [self.version[rows], self.updated_ms[rows], self.panes.newest[rows], self.panes.late[rows], filled.sum(axis=1)], dtype=np.int64
+        )
+        return SavedRows(
+            keys,
+            numbers.tobytes(),
+            self.panes.totals[rows].tobytes(),
+            np.nonzero(filled)[1].astype(np.uint8).tobytes(),
+            narrowed(panes[filled]),
+            self.decayed.sums[rows].tobytes(),
+            [self.surfaces.snapshot(row) for row in rows],
         )
 
-    def put_back(self, row: int, saved: SavedRow) -> None:
-        """Put a saved row into an empty one."""
-        self.version[row] = saved.version
-        self.updated_ms[row] = saved.updated_ms
-        self.panes.newest[row] = saved.newest
-        self.panes.late[row] = saved.late
-        self.panes.totals[row] = np.frombuffer(saved.totals, dtype=np.int64)
-        self.panes.panes[row, list(saved.slots)] = widened(saved.panes, len(saved.slots) * N_COUNTERS).reshape(-1, N_COUNTERS)
-        self.decayed.sums[row] = np.frombuffer(saved.sums)
-        self.surfaces.restore(row, saved.surfaces)
+    def put_back(self, rows: list[int], saved: SavedRows) -> None:
+        """Put saved rows into empty ones."""
+        n = len(rows)
+        self.version[rows], self.updated_ms[rows], self.panes.newest[rows], self.panes.late[rows], filled = np.frombuffer(
+            saved.numbers, dtype=np.int64
+        ).reshape(5, n)
+        self.panes.totals[rows] = np.frombuffer(saved.totals, dtype=np.int64).reshape(n, N_COUNTERS)
+        slots = np.frombuffer(saved.slots, dtype=np.uint8)
+        self.panes.panes[np.repeat(rows, filled), slots] = widened(saved.panes, len(slots) * N_COUNTERS).reshape(-1, N_COUNTERS)
+        self.decayed.sums[rows] = np.frombuffer(saved.sums).reshape(n, -1)
+        for row, sums in zip(rows, saved.surfaces, strict=True):
+            self.surfaces.restore(row, sums)

@@ -1,0 +1,153 @@
+"""telemetry.events, telemetry.history → fold repeats → count → rows of people in Redis, features.items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+from bytewax.inputs import Source
+from bytewax.operators import KeyedStream
+from bytewax.outputs import Sink
+from confluent_kafka import Message
+
+from dataflows.bucketed import Pace, bucketed
+from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
+from dataflows.part import Part, run_part
+from dataflows.store import UserStore, connect
+from dataflows.user_sink import UserSink
+from operators.profiles.features import Arrived, FeatureFold
+from operators.profiles.update import UserUpdate
+from operators.profiles.users import UserProfiles
+from operators.windows.entities import EntityWindows
+from schemas.codec import encode
+from schemas.features import EntityCounters
+from schemas.telemetry import Event, UserHistory
+
+Count = Callable[[str, int], None]
+
+STORE_TIMEOUT_S = 5.0
+USERS_EVERY = timedelta(milliseconds=50)
+ITEMS_EVERY = timedelta(milliseconds=200)
+SNAPSHOT_EVERY = timedelta(seconds=5)
+
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_history = msgspec.json.Decoder(UserHistory).decode
+
+
+def build(
+    source: Source[Batch],
+    users: Sink[Any],
+    items: Sink[Any],
+    *,
+    fold: FeatureFold,
+    pace: Pace,
+    topics: Topics,
+    count: Count,
+) -> Dataflow:
+    """Wire the flow between its ends.
+
+    Parameters
+    ----------
+    source
+        Batches of clean events and of histories.
+    users
+        Takes the rows of people, lists of UserUpdate under one key.
+    items
+        Takes the counters of videos, creators and tags, as Outgoing.
+    fold
+        A new operator.
+    pace
+        How often rows come out.
+    topics
+        Names of the topics in the cluster.
+    count
+        Told what was read ("records") and what could not be ("rejected").
+    """
+    flow = Dataflow("features")
+    batches: Stream[Batch] = op.input("in", flow, source)
+    arrived: Stream[Sequence[Arrived]] = op.map("decode", batches, lambda batch: arrivals(batch, topics, count))
+    changed: Stream[UserUpdate | EntityCounters] = bucketed("fold", arrived, fold, pace)
+    rows: KeyedStream[Sequence[UserUpdate]] = op.flat_map_batch("rows", changed, _rows)
+    op.output("users", rows, users)
+    counters: Stream[Outgoing] = op.flat_map_batch("counters", changed, lambda some: _counters(some, topics.items))
+    send("items", counters, items)
+    return flow
+
+
+class Topics(msgspec.Struct, frozen=True):
+    """Names in the cluster of the topics that the part reads and writes."""
+
+    events: str = "telemetry.events"
+    history: str = "telemetry.history"
+    items: str = "features.items"
+
+
+def arrivals(batch: Batch, topics: Topics, count: Count) -> list[Arrived]:
+    """Decode the messages of a batch; what does not decode is counted and left out, for nothing but ingest and the loader writes here."""
+    out: list[Arrived] = []
+    for topic, messages in batch.by_topic().items():
+        decode: Callable[[bytes], Event | UserHistory] = _decode_event if topic == topics.events else _decode_history
+        places = zip(map(Message.partition, messages), map(Message.offset, messages), map(Message.value, messages), strict=True)
+        read = [(partition or 0, offset or 0, value) for partition, offset, value in places if value is not None]
+        try:
+            out += [Arrived(partition, offset, decode(value)) for partition, offset, value in read]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            for partition, offset, value in read:
+                try:
+                    out.append(Arrived(partition, offset, decode(value)))
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    count("rejected", 1)
+    count("records", len(batch))
+    return out
+
+
+def _rows(changed: list[UserUpdate | EntityCounters]) -> list[tuple[str, Sequence[UserUpdate]]]:
+    rows = [one for one in changed if type(one) is UserUpdate]
+    return [("", rows)] if rows else []
+
+
+def _counters(changed: list[UserUpdate | EntityCounters], topic: str) -> list[Outgoing]:
+    entities = [one for one in changed if type(one) is EntityCounters]
+    return [Outgoing(topic, f"{one.kind}:{one.id}".encode(), encode(one)) for one in entities]
+
+
+def flow(part: Part) -> Dataflow:
+    """Return the flow between Kafka topics and Redis."""
+    topics = Topics(part.topic("telemetry.events"), part.topic("telemetry.history"), part.topic("features.items"))
+    connection = part.settings.kafka()
+    source = KafkaSource(
+        connection,
+        [topics.events, topics.history],
+        group=part.settings.topic_prefix + "penstock.features",
+        batch_size=4_000,
+        shutdown=part.shutdown,
+    )
+    rejected = part.counter("features_rejected", "Records that do not decode.")
+    forgotten = part.gauge("features_forgotten", "People, videos, creators and tags forgotten for want of room.")
+    fold = FeatureFold(users=UserProfiles(), entities=EntityWindows(), items_every=ITEMS_EVERY)
+    forgotten.set_function(lambda: fold.users.forgotten + fold.entities.forgotten)
+
+    def count(what: str, n: int) -> None:
+        if what == "records":
+            part.progress(n)
+            part.lag(sum(source.lag().values()))
+        else:
+            rejected.inc(n)
+
+    pace = Pace(least=USERS_EVERY)
+    store = UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S))
+    users = UserSink(store, shutdown=part.shutdown, spent=pace.spent)
+    return build(source, users, KafkaSink(connection), fold=fold, pace=pace, topics=topics, count=count)
+
+
+def main() -> None:
+    """Run the part."""
+    run_part("features", flow, snapshot_interval=SNAPSHOT_EVERY)
+
+
+if __name__ == "__main__":
+    main()
