@@ -36,6 +36,8 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         How long records of a `delete` topic are kept: a number and s, m, h or d.
     min_compaction_lag : str
         How long every record of a `compact` topic is kept: the replay horizon.
+    max_message_bytes : int, optional
+        Largest record; the broker's default (1 MiB) without it.
     producers, consumers : tuple of str
         Who writes and who reads.
     """
@@ -48,6 +50,7 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     cleanup: Literal["delete", "compact"]
     retention: str | None = None
     min_compaction_lag: str | None = None
+    max_message_bytes: int | None = None
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
 
@@ -62,6 +65,8 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             settings["retention.ms"] = str(duration_ms(self.retention))
         if self.min_compaction_lag is not None:
             settings["min.compaction.lag.ms"] = str(duration_ms(self.min_compaction_lag))
+        if self.max_message_bytes is not None:
+            settings["max.message.bytes"] = str(self.max_message_bytes)
         return settings
 
 

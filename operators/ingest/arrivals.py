@@ -1,0 +1,67 @@
+"""What comes into ingest: raw records, and the candidates for events that are found in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from schemas.catalog import CatalogItem
+from schemas.dlq import DeadLetter, ReasonCode
+from schemas.telemetry import RawEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record of `telemetry.raw` as it came; `received_ms` is the broker's stamp, `attempt` counts re-drives from 1."""
+
+    topic: str
+    partition: int
+    offset: int
+    received_ms: int
+    key: bytes | None
+    value: bytes | None
+    attempt: int = 1
+
+    def letter(self, reason: ReasonCode, *, expected: str, got: str, path: str, index: int = -1, event_id: str | None = None) -> DeadLetter:
+        """Return the dead letter of this record, or of one of its events."""
+        return DeadLetter(
+            reason=reason,
+            expected=expected,
+            got=got,
+            path=path,
+            topic=self.topic,
+            partition=self.partition,
+            offset=self.offset,
+            event_index=index,
+            event_id=event_id,
+            attempt=self.attempt,
+            at_ms=self.received_ms,
+            key=self.key,
+            raw=self.value or b"",
+        )
+
+
+class Candidate(NamedTuple):
+    """An event that is right by itself, at a place of its record: its value is a number, its context holds nothing personal."""
+
+    record: RawRecord
+    place: int
+    user_id: str
+    device_id: str | None
+    event: RawEvent
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What is in one raw record: candidates in order, and letters for what cannot be taken in."""
+
+    candidates: list[Candidate]
+    letters: list[DeadLetter]
+
+
+class Upsert(NamedTuple):
+    """A change of the catalogue; `item` is None where the video was deleted."""
+
+    video_id: str
+    item: CatalogItem | None

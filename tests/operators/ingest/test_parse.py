@@ -1,0 +1,114 @@
+"""Parsing of raw records: what is right goes on, what is wrong is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.ingest.arrivals import Parsed, RawRecord
+from operators.ingest.parse import Parser
+from operators.ingest.scrub import Scrubber
+from schemas.dlq import ReasonCode
+
+NOW = 1_700_000_000_000
+PARSER = Parser(scrubber=Scrubber(key=b"k"), future_skew_ms=300_000, max_bytes=50_000)
+
+
+def _event(**changed: Any) -> dict[str, Any]:
+    return {"event_id": "e", "video_id": "v", "interaction_type": "watch_time", "timestamp": NOW, "value": 1.5} | changed
+
+
+def _parse(value: Any) -> Parsed:
+    data = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    return PARSER.parse(RawRecord("telemetry.raw", 1, 2, NOW, b"u", data))
+
+
+def _batch(*events: Any, **changed: Any) -> dict[str, Any]:
+    return {"user_id": "u", "events": list(events)} | changed
+
+
+def test_one_bad_event_is_set_aside_alone_with_its_path() -> None:
+    parsed = _parse(_batch(_event(event_id="a"), _event(event_id="b", timestamp="soon"), _event(event_id="c")))
+    assert [(one.place, one.event.event_id) for one in parsed.candidates] == [(0, "a"), (2, "c")]
+    [letter] = parsed.letters
+    assert (letter.reason, letter.path, letter.event_id) == (ReasonCode.WRONG_TYPE, "$.events[1].timestamp", "b")
+    assert (letter.expected, letter.got) == ("`int`", "`str`")
+    assert letter.letter_id == "telemetry.raw/1/2/1"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "path"),
+    [
+        (b"", ReasonCode.MALFORMED, "$"),
+        (b"{", ReasonCode.MALFORMED, "$"),
+        (b"\xff\xfe", ReasonCode.MALFORMED, "$"),
+        (b"[]", ReasonCode.WRONG_TYPE, "$"),
+        (b"[" * 20_000, ReasonCode.WRONG_TYPE, "$"),
+        (b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}", ReasonCode.MALFORMED, "$"),
+        ({"events": [_event()]}, ReasonCode.WRONG_TYPE, "$.user_id"),
+        (_batch(), ReasonCode.WRONG_TYPE, "$.events"),
+        (_batch(_event(), user_id=7), ReasonCode.WRONG_TYPE, "$.user_id"),
+        (_batch(_event(), user_id=""), ReasonCode.WRONG_TYPE, "$.user_id"),
+        (_batch(_event(), device_id=[1]), ReasonCode.WRONG_TYPE, "$.device_id"),
+        (_batch(*[_event()] * 1_001), ReasonCode.OVERSIZED, "$"),
+        ({"user_id": "u", "events": [_event(video_id="v" * 60_000)]}, ReasonCode.OVERSIZED, "$"),
+    ],
+)
+def test_a_record_that_is_no_batch_is_set_aside_whole(value: Any, reason: ReasonCode, path: str) -> None:
+    parsed = _parse(value)
+    assert parsed.candidates == []
+    [letter] = parsed.letters
+    assert (letter.reason, letter.path, letter.event_index) == (reason, path, -1)
+    assert letter.raw == (value if isinstance(value, bytes) else msgspec.json.encode(value))
+
+
+def test_a_tombstone_is_set_aside() -> None:
+    [letter] = PARSER.parse(RawRecord("telemetry.raw", 0, 0, NOW, None, None)).letters
+    assert (letter.reason, letter.got) == (ReasonCode.MALFORMED, "no value")
+
+
+def test_a_value_may_come_as_text() -> None:
+    assert [one.value for one in _parse(_batch(_event(value="12.4"), _event(value=3), _event(value=None))).candidates] == [12.4, 3.0, None]
+
+
+@pytest.mark.parametrize("value", ["long", "", "nan", "inf", "-1", -0.5])
+def test_a_value_that_cannot_be_is_set_aside(value: Any) -> None:
+    [letter] = _parse(_batch(_event(value=value))).letters
+    assert (letter.reason, letter.path) == (ReasonCode.INVALID_VALUE, "$.events[0].value")
+
+
+def test_an_event_from_the_future_is_set_aside_and_one_within_the_skew_is_not() -> None:
+    parsed = _parse(_batch(_event(timestamp=NOW + 300_000), _event(timestamp=NOW + 300_001)))
+    assert len(parsed.candidates) == 1
+    assert [(letter.reason, letter.event_index) for letter in parsed.letters] == [(ReasonCode.FUTURE_DATED, 1)]
+
+
+def test_fields_that_are_not_known_are_passed_over() -> None:
+    assert len(_parse(_batch(_event(mood="fine"), app="x")).candidates) == 1
+
+
+def test_devices_become_pseudonyms_and_personal_strings_are_redacted() -> None:
+    context = {"session_id": "call +49 170 1234567", "region": "DE", "device": "10.1.2.3", "language": "ann@example.org"}
+    [one] = _parse(_batch(_event(context=context), device_id="phone-1")).candidates
+    assert one.device_id is not None and "phone" not in one.device_id
+    assert msgspec.to_builtins(one.event.context) == {
+        "session_id": "call [redacted]",
+        "region": "DE",
+        "device": "[redacted]",
+        "language": "[redacted]",
+    }
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+)
+def test_nothing_that_comes_in_raises_and_nothing_is_lost(value: Any) -> None:
+    parsed = _parse(_batch(_event(), value)) if not isinstance(value, bytes) else _parse(value)
+    assert len(parsed.candidates) + len(parsed.letters) == (
+        1 if isinstance(value, bytes) or parsed.letters and parsed.letters[0].event_index < 0 else 2
+    )
