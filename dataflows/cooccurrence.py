@@ -1,0 +1,123 @@
+"""telemetry.events, telemetry.history → last watches of each person → counts of pairs → features.neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from dataflows.bucketed import Pace
+from dataflows.journal import Journal
+from dataflows.journaled import journaled
+from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
+from dataflows.part import Part, run_part
+from operators.cooccurrence.cowatch import CoWatch
+from operators.cooccurrence.watched import Watched, WatchedBefore, Watching, watching
+from schemas.codec import DecodeError, decode, encode
+from schemas.features import Neighbours
+from schemas.telemetry import Event, UserHistory
+
+Count = Callable[[str, int], None]
+"""Takes the name of what happened, and how often."""
+
+_decode_batch = msgspec.msgpack.Decoder(list[Watched | WatchedBefore]).decode
+
+
+def build(
+    source: Source[Batch],
+    sink: Sink[Any],
+    *,
+    cowatch: CoWatch,
+    journal: Journal,
+    history: str,
+    topic: str,
+    pace: Pace,
+    count: Count,
+) -> Dataflow:
+    """Wire the flow between its ends.
+
+    Parameters
+    ----------
+    source, sink
+        Batches of events and of histories in, lists of neighbours out.
+    cowatch
+        A new operator.
+    journal
+        Where its input is kept.
+    history, topic
+        Where histories come from, and where lists go.
+    pace
+        How often changed lists are told.
+    count
+        Takes `records` (all that is read) and `undecodable`.
+    """
+
+    def watching_of(batch: Batch) -> Sequence[Watching]:
+        count("records", len(batch))
+        found: list[Watching] = []
+        for name, messages in batch.by_topic().items():
+            kind: type[Event] | type[UserHistory] = UserHistory if name == history else Event
+            for message in messages:
+                value = message.value()
+                if value is None:
+                    continue
+                try:
+                    one = watching(decode(kind, value))
+                except DecodeError:
+                    count("undecodable", 1)
+                    continue
+                if one is not None:
+                    found.append(one)
+        return found
+
+    def outgoing(one: Neighbours) -> Outgoing:
+        return Outgoing(topic, one.video_id.encode(), encode(one) if one.video_ids else None)
+
+    flow = Dataflow("cooccurrence")
+    batches: Stream[Batch] = op.input("in", flow, source)
+    watches: Stream[Sequence[Watching]] = op.map("decode", batches, watching_of)
+    lists: Stream[Neighbours] = journaled("cowatch", watches, cowatch, journal=journal, decode=_decode_batch, pace=pace)
+    out: Stream[Outgoing] = op.map("encode", lists, outgoing)
+    send("out", out, sink)
+    return flow
+
+
+def flow(part: Part) -> Dataflow:
+    """Return the flow between Kafka topics."""
+    events, history, lists = part.topic("telemetry.events"), part.topic("telemetry.history"), part.topic("features.neighbours")
+    undecodable = part.counter("cooccurrence_undecodable", "Records that are no events or histories.")
+
+    def count(what: str, number: int) -> None:
+        if what == "records":
+            part.progress(number)
+            part.lag(sum(source.lag().values()))
+        else:
+            undecodable.inc(number)
+
+    connection = part.settings.kafka()
+    group = part.settings.topic_prefix + "penstock.cooccurrence"
+    return build(
+        source := KafkaSource(connection, [history, events], group=group, shutdown=part.shutdown),
+        KafkaSink(connection),
+        cowatch=CoWatch(),
+        journal=Journal(part.settings.home / "cooccurrence"),
+        history=history,
+        topic=lists,
+        pace=Pace(least=timedelta(seconds=1), share=0.2),
+        count=count,
+    )
+
+
+def main() -> None:
+    """Run the part."""
+    run_part("cooccurrence", flow)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which videos are watched by the same people."""

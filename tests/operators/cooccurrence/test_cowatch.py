@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.cooccurrence.cowatch import CoWatch
+from operators.cooccurrence.pairs import PairCounts
+from operators.cooccurrence.watched import Watched, WatchedBefore, Watching, watching
+from operators.cooccurrence.weights import four_digits
+from schemas.features import Neighbours
+from schemas.telemetry import Event, InteractionType, Origin
+
+people = st.sampled_from(["ada", "bob", "cyd"])
+videos = st.sampled_from("abcdefgh")
+histories = st.builds(WatchedBefore, people, st.lists(videos, max_size=8))
+stream = st.lists(st.tuples(people, videos), max_size=60)
+
+
+def watched(n: int, user_id: str, video_id: str) -> Watched:
+    return Watched(user_id, video_id, 1_000 + n, Origin(0, n, 0))
+
+
+def told(cowatch: CoWatch) -> dict[str, dict[str, float]]:
+    return {one.video_id: dict(zip(one.video_ids, one.weights, strict=True)) for one in cowatch.on_time(0)}
+
+
+def by_hand(before: list[WatchedBefore], then: list[tuple[str, str]], recent: int) -> tuple[Counter[frozenset[str]], Counter[str]]:
+    """Pairs and watches counted one by one; the histories come first."""
+    pairs: Counter[frozenset[str]] = Counter()
+    watches: Counter[str] = Counter()
+    lists: dict[str, list[str]] = {}
+    for user_id, video_id in [(one.user_id, video_id) for one in before for video_id in one.video_ids] + then:
+        line = lists.setdefault(user_id, [])
+        if video_id in line:
+            line.remove(video_id)
+            line.append(video_id)
+            continue
+        watches[video_id] += 1
+        pairs.update(frozenset((video_id, other)) for other in line[-recent:])
+        line.append(video_id)
+    return pairs, watches
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(people, st.lists(videos, max_size=8, unique=True)), max_size=3, unique_by=lambda pair: pair[0]),
+    stream,
+    st.integers(1, 5),
+)
+def test_weights_are_those_of_a_count_by_hand(before: list[tuple[str, list[str]]], then: list[tuple[str, str]], recent: int) -> None:
+    known = [WatchedBefore(user_id, ids) for user_id, ids in before]
+    cowatch = CoWatch(recent=recent, remembered=100, change=0)
+    cowatch.on_batch(known)
+    cowatch.on_batch([watched(n, *pair) for n, pair in enumerate(then)])
+    pairs, watches = by_hand(known, then, recent)
+    expected: dict[str, dict[str, float]] = {}
+    for pair, count in pairs.items():
+        for one, other in (tuple(pair), tuple(pair)[::-1]):
+            expected.setdefault(one, {})[other] = count / (watches[one] ** 0.5 * (watches[other] + 5) ** 0.8)
+    got = told(cowatch)
+    assert {one: pytest.approx(weights, rel=1e-3) for one, weights in expected.items()} == got
+
+
+def test_a_history_that_comes_late_goes_before_what_is_known() -> None:
+    late, early = CoWatch(recent=2, change=0), CoWatch(recent=2, change=0)
+    history, events = WatchedBefore("ada", ["a", "b", "c"]), [watched(0, "ada", "d"), watched(1, "ada", "e"), watched(2, "ada", "f")]
+    early.on_batch([history, *events])
+    late.on_batch([*events, history])
+    assert told(late) == told(early)
+    both = [watched(3, "ada", "x")]
+    early.on_batch(both)
+    late.on_batch(both)
+    assert told(late) == told(early)
+
+
+def test_a_history_that_is_loaded_twice_counts_once() -> None:
+    once, twice = CoWatch(change=0), CoWatch(change=0)
+    history = WatchedBefore("ada", ["a", "b", "c", "a"])
+    once.on_batch([history])
+    twice.on_batch([history, history])
+    assert told(once) == told(twice)
+
+
+def test_what_comes_again_after_a_crash_is_counted_once() -> None:
+    once, twice = CoWatch(change=0), CoWatch(change=0)
+    events: list[Watching] = [watched(n, f"u{n % 3}", f"v{n}") for n in range(20)]
+    once.on_batch(events)
+    twice.on_batch([*events[:10], *events])
+    assert told(once) == told(twice)
+
+
+def test_neighbours_are_told_when_counts_have_grown_enough_and_the_most_grown_go_first() -> None:
+    cowatch = CoWatch(change=0.5, most_lists=2)
+    cowatch.on_batch([WatchedBefore(f"u{n}", ["a", "b"]) for n in range(10)] + [WatchedBefore("w", ["c", "d", "e"])])
+    assert set(told(cowatch)) == {"a", "b"}
+    assert cowatch.pending
+    assert set(told(cowatch)) == {"c", "d"}
+    assert set(told(cowatch)) == {"e"}
+    assert not cowatch.pending
+    cowatch.on_batch([WatchedBefore(f"x{n}", ["a", "b"]) for n in range(4)])
+    assert told(cowatch) == {}
+    cowatch.on_batch([WatchedBefore("x4", ["a", "b"])])
+    assert set(told(cowatch)) == {"a", "b"}
+
+
+def test_only_the_heaviest_neighbours_are_told_best_first() -> None:
+    cowatch = CoWatch(listed=2)
+    cowatch.on_batch([WatchedBefore("u", ["a", "b", "c", "d"]), WatchedBefore("w", ["c", "a"]), WatchedBefore("x", ["z", "y", "d"])])
+    lists = {one.video_id: one.video_ids for one in cowatch.on_time(0)}
+    assert lists["a"] == ["c", "b"]
+
+
+def test_bounds_hold_and_what_is_dropped_is_told() -> None:
+    cowatch = CoWatch(max_videos=8, max_pairs=4, max_users=2, tidy_every=1, change=0)
+    cowatch.on_batch([WatchedBefore(f"u{n}", ["a", "b", "c"]) for n in range(3)])
+    assert set(told(cowatch)) == {"a", "b", "c"}
+    cowatch.on_batch([WatchedBefore("w", [f"v{n}" for n in range(6)])])
+    lists: list[Neighbours] = cowatch.on_time(0)
+    assert all(len(one.video_ids) <= 4 for one in lists)
+    known = {one.video_id for one in lists if one.video_ids} | {"a", "b", "c"}
+    assert len(known) <= 8
+    for n in range(4):
+        cowatch.on_batch([WatchedBefore(f"x{n}", ["p", "q", "r", "s"])])
+    gone = {one.video_id for one in cowatch.on_time(0) if not one.video_ids}
+    assert gone
+    assert gone <= known
+
+
+def test_only_watches_are_read_of_the_stream() -> None:
+    def event(kind: InteractionType) -> Event:
+        return Event(event_id="e", user_id="u", video_id="v", interaction_type=kind, timestamp_ms=5, received_ms=6, origin=Origin(1, 2, 3))
+
+    assert watching(event(InteractionType.IMPRESSION)) == Watched("u", "v", 5, Origin(1, 2, 3))
+    assert all(watching(event(kind)) is None for kind in InteractionType if kind is not InteractionType.IMPRESSION)
+
+
+def test_parameters_out_of_range_are_refused() -> None:
+    for wrong in ({"recent": 0}, {"recent": 9, "remembered": 8}, {"popularity": 1.1}, {"change": -0.1}, {"listed": 0}, {"max_pairs": 3}):
+        with pytest.raises(ValueError, match="expected"):
+            CoWatch(**wrong)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 30), min_size=2, max_size=9, unique=True), max_size=20), st.integers(1, 7))
+def test_pairs_are_counted_in_both_rows_and_survive_packing(lines: list[list[int]], rows_each: int) -> None:
+    pairs = PairCounts()
+    expected: Counter[tuple[int, int]] = Counter()
+    for line in lines:
+        for at in range(1, len(line)):
+            pairs.gather(line[at], array("i", line[:at]))
+        expected.update((a, b) for one, other in combinations(line, 2) for a, b in ((one, other), (other, one)))
+        pairs.flush()
+    packed = PairCounts()
+    for block in pairs.pack(rows_each):
+        packed.unpack(block)
+    for store in (pairs, packed):
+        got = {(row, code): n for row in range(len(store)) for code, n in zip(*(one.tolist() for one in store.row(row)), strict=True)}
+        assert got == expected
+        assert store.mass.tolist() == [sum(n for (row, _), n in expected.items() if row == one) for one in range(len(store))]
+
+
+def test_four_digits_are_kept_at_any_size() -> None:
+    assert four_digits(np.array([1.0, 0.00012345678, 9.9996, 123456.0])).tolist() == [1.0, 0.0001235, 10.0, 123500.0]
