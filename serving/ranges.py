@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators.replay.columns import Record
 from schemas.settings import Settings
@@ -15,7 +15,15 @@ from serving.errors import ConfigError, ServiceError
 _ANSWER_WITHIN_S = 20.0
 _BATCH = 1_000
 _POLL_S = 0.2
-_PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
+_PASSING = (
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+
+Answer = TypeVar("Answer")
 
 
 class Range(NamedTuple):
@@ -116,17 +124,35 @@ class RangeReader:
         self._consumer.close()
 
     def _range(self, topic: str, full: str, partition: int, since_ms: int | None) -> Range:
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(full, partition), timeout=_ANSWER_WITHIN_S)
+        place = TopicPartition(full, partition)
+        low, high = _patiently(lambda: self._consumer.get_watermark_offsets(place, timeout=_ANSWER_WITHIN_S), full)
         if since_ms is None:
             return Range(topic, partition, low, high)
         asked = [TopicPartition(full, partition, max(since_ms, 0))]
-        start = self._consumer.offsets_for_times(asked, timeout=_ANSWER_WITHIN_S)[0].offset
+        start = _patiently(lambda: self._consumer.offsets_for_times(asked, timeout=_ANSWER_WITHIN_S)[0].offset, full)
         return Range(topic, partition, start if 0 <= start <= high else high, high)
+
+
+def _patiently(ask: Callable[[], Answer], topic: str) -> Answer:
+    """Ask until the broker knows: a topic that is new, or whose leader moves, is not known everywhere at once."""
+    deadline = time.monotonic() + _ANSWER_WITHIN_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as exception:
+            error = exception.args[0]
+            if not _is_passing(error) or time.monotonic() > deadline:
+                raise ServiceError(expected="its offsets", got=error.str(), where=topic, do="run `penstock status`") from None
+            time.sleep(_POLL_S)
+
+
+def _is_passing(error: KafkaError) -> bool:
+    return error.retriable() or error.code() in _PASSING
 
 
 def _is_end(error: KafkaError | None, topic: str) -> bool:
     """Return whether this says that the partition has no more; what the client gets over by itself is passed over."""
-    if error is None or error.retriable() or error.code() in _PASSING:
+    if error is None or _is_passing(error):
         return False
     if error.code() != KafkaError._PARTITION_EOF:
         raise ServiceError(expected="records", got=error.str(), where=topic, do="run `penstock status`")

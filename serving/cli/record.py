@@ -33,7 +33,7 @@ def record(
     asked for and were shown: keep it as you keep their data.
     """
     settings = current_settings()
-    since_ms = _instant_ms(since) if since else None
+    since_ms = instant_ms(since) if since else None
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("asking for offsets", total=None)
@@ -48,7 +48,8 @@ def record(
         _show(folder, recorded)
 
 
-def _instant_ms(text: str) -> int:
+def instant_ms(text: str) -> int:
+    """Return the instant that `--since` names; without a zone it is UTC."""
     try:
         return time.time_ns() // 1_000_000 - duration_ms(text)
     except ValueError:

@@ -56,9 +56,9 @@ class Worker:
     reached: dict[str, int] = field(default_factory=dict)
     sequence: int = 0
 
-    def engine(self) -> FeedEngine:
+    def engine(self, secret: bytes) -> FeedEngine:
         """An engine on the tables."""
-        return FeedEngine(tables=self.tables, secret=SECRET, seed=7, worker=self.name)
+        return FeedEngine(tables=self.tables, secret=secret, seed=7, worker=self.name)
 
 
 class Run:
@@ -70,10 +70,13 @@ class Run:
         Where the recording is written.
     seed
         Of everything.
+    secret
+        Key of the tracking tokens.
     """
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, seed: int = 0, *, secret: bytes = SECRET) -> None:
         self.folder = folder
+        self.secret = secret
         self.chance = random.Random(seed)
         self.topics: dict[str, list[Record]] = defaultdict(list)
         self.gone: dict[str, set[int]] = defaultdict(set)
@@ -182,7 +185,7 @@ class Run:
         person = rich_person() if self.chance.random() < 0.8 else None
         seen = [f"v{i}" for i in self.chance.sample(range(140), 25)]
         worker.sequence += 1
-        answer = worker.engine().answer(
+        answer = worker.engine(self.secret).answer(
             request=request,
             raw=raw,
             request_id=name,
@@ -238,7 +241,7 @@ class Run:
         newest = {one.key: one.offset for one in self.topics[topic][:end]}
         self.gone[topic] = {one.offset for one in self.topics[topic][:end] if newest[one.key] != one.offset}
 
-    def save(self, *, secret: bytes | None = SECRET, leave_out: tuple[str, ...] = (), ends: dict[str, int] | None = None) -> Manifest:
+    def save(self, *, tells_secret: bool = True, leave_out: tuple[str, ...] = (), ends: dict[str, int] | None = None) -> Manifest:
         """Write the folder."""
         parts = []
         for name in sorted({*self.topics, *side_tables().topics}):
@@ -250,7 +253,7 @@ class Run:
             recorded_ms=NOW_MS,
             since_ms=None,
             topic_prefix="",
-            secret=None if secret is None else fingerprint(secret),
+            secret=fingerprint(self.secret) if tells_secret else None,
             made=MADE,
             parts=parts,
             segments=[
