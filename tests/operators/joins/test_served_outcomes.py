@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from operators.joins.inputs import Happened, Input, Reached, Served, event, page, sample
+from operators.joins.inputs import Happened, Input, Reached, event, page
 from operators.joins.pages import MemoryPages
 from operators.joins.served_outcomes import ServedOutcomes
 from operators.tokens import TokenClaims, sign
@@ -279,40 +276,3 @@ def test_state_is_bounded_over_an_endless_stream() -> None:
         )
         sizes.append(len(join.snapshot()["state"]))
     assert max(sizes[1_000:]) <= 1.05 * max(sizes[500:1_000])
-
-
-def shuffles(left: Sequence[Input], right: Sequence[Input]) -> st.SearchStrategy[list[Input]]:
-    """Every way to read two topics, each in its own order."""
-    return st.permutations([0] * len(left) + [1] * len(right)).map(lambda turns: _merge(turns, left, right))
-
-
-def _merge(turns: Iterable[int], left: Sequence[Input], right: Sequence[Input]) -> list[Input]:
-    sides = (iter(left), iter(right))
-    return [next(sides[turn]) for turn in turns]
-
-
-LIFE = sample(SECRET)
-EVENTS = [one for one in LIFE if isinstance(one, Happened)]
-PAGES = [one for one in LIFE if isinstance(one, Served)]
-
-
-@given(shuffles(EVENTS, PAGES))
-def test_the_examples_do_not_depend_on_how_the_two_topics_interleave(life: list[Input]) -> None:
-    end = Reached(events_ms=10_000_000, served_ms=10_000_000)
-    expected = {one.example_id: one for one in run(*_merge([1] * len(PAGES) + [0] * len(EVENTS), EVENTS, PAGES), end)[0]}
-    got = run(*life, end)[0]
-    assert {one.example_id: one for one in got} == expected
-    assert len(got) == len(expected) > 0
-
-
-@given(st.data())
-def test_a_crash_at_any_point_changes_nothing(data: st.DataObject) -> None:
-    pages = MemoryPages()
-    join = make(pages)
-    expected = run(*LIFE, Reached(events_ms=10_000_000, served_ms=10_000_000))[0]
-    at = data.draw(st.integers(0, len(LIFE)))
-    out = join.on_batch(LIFE[:at])
-    other = make(pages)
-    other.restore(join.snapshot())
-    out += other.on_batch([*LIFE[at:], Reached(events_ms=10_000_000, served_ms=10_000_000)])
-    assert out == expected
