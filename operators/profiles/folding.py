@@ -63,7 +63,7 @@ class Folding:
                     counts[counter] += n
         gain = GAINS.get(kind)
         if adds or gain is not None:
-            for tag in event.tags:
+            for tag in dict.fromkeys(event.tags):
                 self._tag(row, tag, at_ms, adds, 0.0 if gain is None else gain)
         if kind in _SHOWING:
             share = 0 if kind is _IMPRESSION else adds[2][1]

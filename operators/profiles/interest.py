@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from schemas.telemetry import InteractionType
+
+INTEREST_HALF_LIFE = timedelta(days=7)
+"""Time in which a person's weight of a tag halves."""
 
 GAINS: dict[InteractionType, float] = {
     InteractionType.CLICK: 0.2,

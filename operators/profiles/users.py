@@ -12,6 +12,7 @@ import msgspec
 from operators.base import BucketedOperator, Example, State
 from operators.forgetting import Forgetting, Idleness
 from operators.profiles.folding import Folding
+from operators.profiles.interest import INTEREST_HALF_LIFE
 from operators.profiles.readable import readable
 from operators.profiles.row import UserRow, new_row, pack_row, unpack_idle, unpack_row
 from operators.profiles.seen import bits_of
@@ -59,7 +60,7 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         max_users: int = 1_000_000,
         max_unpacked: int = 4_096,
         n_buckets: int = 2_048,
-        interest_half_life: timedelta = timedelta(hours=48),
+        interest_half_life: timedelta = INTEREST_HALF_LIFE,
         max_tags: int = 128,
         max_taken: int = 50,
         max_listed: int = 200,

@@ -190,7 +190,7 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
 
     def _make_rows(self, event: Event) -> tuple[int, ...]:
         """Return the rows that an event counts for, made where they are new."""
-        keys = [f"video:{event.video_id}", *(f"tag:{tag}" for tag in event.tags)]
+        keys = [f"video:{event.video_id}", *(f"tag:{tag}" for tag in dict.fromkeys(event.tags))]
         if event.creator_id is not None:
             keys.append(f"creator:{event.creator_id}")
         rows = []

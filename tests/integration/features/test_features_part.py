@@ -1,0 +1,256 @@
+"""The features part as a process of its own, over a real broker and a real Redis, killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from dataflows.store import UserStore, connect
+from operators.examples import T0_MS, histories, traffic
+from operators.profiles.seen import hashes, probe
+from schemas.codec import decode, encode, unpack
+from schemas.features import EntityCounters, UserState
+from schemas.keys import SEEN_BEFORE_STREAM
+from schemas.partition import partition_for
+from schemas.settings import CHECKOUT, Settings
+from schemas.telemetry import Event, InteractionType
+from schemas.topics import load_topics
+from serving.local import Home, LocalRedis
+from serving.recount import Recount
+
+pytestmark = pytest.mark.integration
+
+TOPICS = ("telemetry.events", "telemetry.history", "features.items")
+USERS = 40
+
+
+class FeaturesPart:
+    """The process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.port_file = settings.home / "run" / "features.port"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.port_file.unlink(missing_ok=True)
+        environment = {
+            **os.environ,
+            "PENSTOCK_HOME": str(self.settings.home),
+            "PENSTOCK_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "PENSTOCK_REDIS_URL": self.settings.redis_url,
+            "PENSTOCK_TOPIC_PREFIX": self.settings.topic_prefix,
+            "PENSTOCK_PART": "features",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        self.process = subprocess.Popen([sys.executable, "-m", "dataflows.features"], env=environment, cwd=CHECKOUT)
+
+    def processed(self) -> float:
+        try:
+            with urlopen(f"http://127.0.0.1:{int(self.port_file.read_text())}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return 0.0
+        return next((float(line.split()[1]) for line in lines if line.startswith("penstock_processed_total ")), 0.0)
+
+    def wait_for(self, done: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not done():
+            assert self.process is not None
+            assert self.process.poll() is None, f"features ended with {self.process.returncode} before {what}"
+            assert time.monotonic() < deadline, f"features did not reach: {what}"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+class World:
+    """Topics, store, and what was produced."""
+
+    def __init__(self, settings: Settings, redis: LocalRedis) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.producer = Producer({**settings.kafka(), "linger.ms": 5})
+        self.store = UserStore(connect(settings, timeout_s=5), rest_s=0)
+        self.recount = Recount()
+
+    def put(self, events: list[Event]) -> None:
+        for event in events:
+            self._produce("telemetry.events", event.user_id, encode(event))
+        assert self.producer.flush(30) == 0
+
+    def put_histories(self) -> None:
+        for history in histories(1, users=USERS):
+            self._produce("telemetry.history", history.user_id, encode(history))
+        assert self.producer.flush(30) == 0
+
+    def expect(self, events: list[Event]) -> None:
+        for event in events:
+            self.recount.add(event)
+
+    def state(self, user_id: str) -> UserState | None:
+        (read,) = self.store.read([user_id], [T0_MS])
+        return None if read.state is None else unpack(UserState, read.state)
+
+    def entities(self) -> dict[str, EntityCounters]:
+        consumer = Consumer({**self.settings.kafka(), "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
+        consumer.subscribe([self.settings.topic_prefix + "features.items"])
+        newest: dict[str, EntityCounters] = {}
+        quiet_at = time.monotonic() + 4
+        while time.monotonic() < quiet_at:
+            for message in consumer.consume(5_000, 1.0):
+                assert message.error() is None
+                newest[(message.key() or b"").decode()] = decode(EntityCounters, message.value() or b"")
+                quiet_at = time.monotonic() + 1
+        consumer.close()
+        return newest
+
+    def wrong(self) -> list[object]:
+        """Return every counter that differs from a recount, of people, people's tags, videos, creators and tags."""
+        wrong: list[object] = []
+        entities = self.entities()
+        for entity in self.recount.counts:
+            if entity.startswith("user:"):
+                name, _, tag = entity.removeprefix("user:").partition("/tag:")
+                state = self.state(name)
+                if state is None:
+                    wrong.append(f"no state of {name}")
+                    continue
+                counted = state.tags[tag] if tag else state
+                wrong += self.recount.compare(entity, counted.totals, counted.panes)
+            else:
+                wrong += self.recount.compare(entity, entities[entity].totals, entities[entity].panes)
+        return wrong
+
+    def _produce(self, topic: str, key: str, value: bytes) -> None:
+        name = key.encode()
+        self.producer.produce(self.settings.topic_prefix + topic, value, name, partition_for(name, load_topics()[topic].partitions))
+        self.producer.poll(0)
+
+
+@pytest.fixture
+def world(kafka: str, admin: AdminClient, tmp_path: Path) -> Iterator[World]:
+    prefix = f"features-{uuid.uuid4().hex[:8]}."
+    specs = [load_topics()[name] for name in TOPICS]
+    made = admin.create_topics(
+        [NewTopic(prefix + one.name, num_partitions=one.partitions, replication_factor=1, config=one.config()) for one in specs]
+    )
+    for one in made.values():
+        one.result(timeout=30)
+    redis = LocalRedis(Home(tmp_path / "redis").create(), port=0)
+    try:
+        url = redis.start()
+        yield World(Settings(home=tmp_path, bootstrap_servers=kafka, redis_url=url, topic_prefix=prefix), redis)
+    finally:
+        redis.stop()
+
+
+@pytest.fixture
+def part(world: World) -> Iterator[FeaturesPart]:
+    one = FeaturesPart(world.settings)
+    yield one
+    if one.process is not None and one.process.poll() is None:
+        one.kill()
+
+
+def test_an_event_is_readable_in_redis_and_on_the_topic(world: World, part: FeaturesPart) -> None:
+    part.start()
+    events = traffic(1, 200, users=USERS)
+    world.put(events)
+    world.expect(events)
+    part.wait_for(lambda: part.processed() >= 200, "200 events")
+    part.wait_for(lambda: world.wrong() == [], "every counter right")
+    shown = next(event for event in events if event.interaction_type is InteractionType.IMPRESSION)
+    (read,) = world.store.read([shown.user_id], [T0_MS])
+    assert probe(list(read.seen.values()), hashes([shown.video_id, "never"])).tolist() == [True, False]
+    assert part.stop() == 0
+
+
+def test_counters_are_exact_after_kill_9_at_any_moment(world: World, part: FeaturesPart) -> None:
+    events = traffic(2, 16_000, users=USERS, videos=300)
+    # Repeats as ingest makes them after a crash of its own: a stretch of the log comes again.
+    world.put_histories()
+    world.put([*events[:3_000], *events[2_000:3_000]])
+    part.start()
+    for n, at in enumerate((3_000, 7_000, 11_000)):
+        part.wait_for(lambda: part.processed() > 500, "some events")
+        world.put(events[at : at + 4_000])
+        time.sleep((0.3, 1.1, 2.6)[n])
+        part.kill()
+        part.start()
+    world.put(events[15_000:])
+    world.expect(events)
+    part.wait_for(lambda: _is_idle(part), "the end of the log")
+    assert world.wrong() == []
+    for history in histories(1, users=USERS):
+        (read,) = world.store.read([history.user_id], [T0_MS])
+        assert probe([read.seen[str(SEEN_BEFORE_STREAM)]], hashes([*history.watched, *history.liked, *history.long_viewed])).all()
+    assert part.stop() == 0
+    part.start()
+    part.wait_for(part.port_file.exists, "a start")
+    assert part.stop() == 0
+    assert world.wrong() == []
+
+
+def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(world: World, part: FeaturesPart) -> None:
+    events = traffic(3, 9_000, users=USERS, videos=300)
+    part.start()
+    world.put(events[:3_000])
+    part.wait_for(lambda: part.processed() > 1_000, "some events")
+    os.kill(_pid(world.redis), signal.SIGKILL)
+    world.put(events[3_000:6_000])
+    time.sleep(1.0)
+    world.redis.start()
+    world.put(events[6_000:])
+    world.expect(events)
+    part.wait_for(lambda: _is_idle(part), "the end of the log")
+    assert world.wrong() == []
+    assert part.stop() == 0
+
+
+def test_a_store_that_is_wiped_is_built_again_from_the_topics(world: World, part: FeaturesPart) -> None:
+    events = traffic(4, 5_000, users=USERS)
+    world.put_histories()
+    world.put(events)
+    part.start()
+    part.wait_for(lambda: _is_idle(part), "the end of the log")
+    before = {user: world.store.read([user], [T0_MS])[0] for user in {event.user_id for event in events}}
+    assert part.stop() == 0
+    world.store.client.flushall()
+    (world.settings.home / "recovery" / "features").rename(world.settings.home / "old")
+    part.start()
+    part.wait_for(lambda: _is_idle(part), "the end of the log")
+    assert {user: world.store.read([user], [T0_MS])[0] for user in before} == before
+    assert part.stop() == 0
+
+
+def _is_idle(part: FeaturesPart) -> bool:
+    before = part.processed()
+    time.sleep(1.0)
+    return 0 < before == part.processed()
+
+
+def _pid(redis: LocalRedis) -> int:
+    status = redis.pid
+    assert status is not None
+    return status
