@@ -61,11 +61,11 @@ def _reason(query: Query, row: int, source: str, watched: int) -> str:
 def _watched_with(query: Query, rows: Sequence[int]) -> list[int]:
     """Return, for each row, which of the last watches speaks most for it, -1 where none does."""
     recent = query.recent.rows
-    neighbours, weights = query.tables.neighbours.of(recent)
-    place, where = np.nonzero(query.tables.videos.mask(list(rows))[neighbours])
-    shares = weights[place, where] * query.recent.strengths[place]
+    joined = query.tables.neighbours.of(recent)
+    found = np.flatnonzero(query.tables.videos.mask(list(rows))[joined.rows])
+    shares = joined.weights[found] * query.recent.strengths[joined.places[found]]
     strongest: dict[int, tuple[float, int]] = {}
-    for row, share, source in zip(neighbours[place, where].tolist(), shares.tolist(), recent[place].tolist(), strict=True):
+    for row, share, source in zip(joined.rows[found].tolist(), shares.tolist(), recent[joined.places[found]].tolist(), strict=True):
         if row not in strongest or share > strongest[row][0]:
             strongest[row] = share, source
     return [strongest.get(row, (0.0, -1))[1] for row in rows]

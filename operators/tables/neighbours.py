@@ -1,6 +1,8 @@
-"""Who was taken to together with whom, as padded rows."""
+"""Who was taken to together with whom."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,21 +11,43 @@ from operators.tables.keyed import Keyed
 from schemas.codec import DecodeError, decode
 from schemas.features import Neighbours
 
+_NO_ROWS = np.empty(0, dtype=np.int32)
+_NO_WEIGHTS = np.empty(0, dtype=np.float32)
+_NOTHING = (_NO_ROWS, _NO_WEIGHTS)
+
+
+class Joined(NamedTuple):
+    """Several lists, one after the other, shape (n,) each.
+
+    Attributes
+    ----------
+    rows : int32
+        The neighbours.
+    weights : float32
+        Their weights.
+    places : intp
+        Whose list each stands in: a place in the rows that were asked for.
+    """
+
+    rows: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    places: NDArray[np.intp]
+
 
 class NeighbourTable:
     """The neighbours of each video and their weights, best first.
 
-    Lists change far more often than they are looked at, and to take one apart costs 70 µs. So a list waits as it came until somebody asks
-    for it; a newer one of the same video takes its place.
+    Lists are long and change far more often than they are looked at. So a list waits as it came until somebody asks for it; a newer one of
+    the same video takes its place.
 
     Parameters
     ----------
     videos
         The row space of videos.
     most
-        Neighbours kept of a video: 8 bytes each, whether used or not.
+        Neighbours kept of a video, 8 bytes each. Recall falls when this is short: 200 cost a tenth of it on a public log.
     most_waiting
-        Lists that may wait; beyond, the one that waits longest is taken apart.
+        Lists that may wait, about 20 bytes a neighbour; beyond, the one that waits longest is taken apart.
 
     Attributes
     ----------
@@ -31,7 +55,7 @@ class NeighbourTable:
         Lists that did not fit their contract, counted when they were taken apart.
     """
 
-    def __init__(self, *, videos: Keyed, most: int = 200, most_waiting: int = 4_096) -> None:
+    def __init__(self, *, videos: Keyed, most: int = 1_000, most_waiting: int = 1_024) -> None:
         if most < 1:
             message = f"expected at least 1 neighbour, got {most}, at most"
             raise ValueError(message)
@@ -40,8 +64,7 @@ class NeighbourTable:
         self.most_waiting = most_waiting
         self.rejected = 0
         self._waiting: dict[int, bytes] = {}
-        self.rows = videos.column(np.int32, width=(most,), fill=-1)
-        self.weights = videos.column(np.float32, width=(most,))
+        self._lists: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
     def put(self, video_id: str, value: bytes) -> None:
         """Take in a video's newest list, as it stands on the topic."""
@@ -54,28 +77,34 @@ class NeighbourTable:
     def delete(self, video_id: str) -> None:
         """Forget a video's neighbours."""
         row = self.videos.find(video_id)
-        if row >= 0:
-            self._waiting.pop(row, None)
-            self.rows.values[row] = -1
-            self.weights.values[row] = 0
+        self._waiting.pop(row, None)
+        self._lists.pop(row, None)
 
-    def of(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return rows and weights of the neighbours of `rows`, each of shape (n, most), -1 and 0 where there are fewer."""
-        if self._waiting:
-            for row in rows.tolist():
-                if row in self._waiting:
-                    self._settle(row)
-        return self.rows.values[rows], self.weights.values[rows]
+    def of(self, rows: NDArray[np.intp]) -> Joined:
+        """Return the neighbours of `rows`, one list after the other."""
+        found = [self._list(row) for row in rows.tolist()]
+        if not found:
+            return Joined(_NO_ROWS, _NO_WEIGHTS, np.empty(0, dtype=np.intp))
+        lengths = [len(neighbours) for neighbours, _ in found]
+        return Joined(
+            np.concatenate([neighbours for neighbours, _ in found]),
+            np.concatenate([weights for _, weights in found]),
+            np.repeat(np.arange(len(found)), lengths),
+        )
 
     def weighted(self, rows: NDArray[np.intp], strengths: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return Σ_j strength_j · weight(j → v) for every row v, shape (capacity,) float64.
 
         Contributions are added in the order of `rows`, so the sum of a video has the same bits wherever its row lies.
         """
-        neighbours, weights = self.of(rows)
-        spread: NDArray[np.float64] = (weights * strengths[:, np.newaxis]).ravel()
-        # An empty place holds -1; shifted by one, all of them fall into a bin that is cut off.
-        return np.bincount(neighbours.ravel() + 1, weights=spread, minlength=self.videos.capacity + 1)[1:].astype(np.float64, copy=False)
+        joined = self.of(rows)
+        spread: NDArray[np.float64] = joined.weights * strengths[joined.places]
+        return np.bincount(joined.rows, weights=spread, minlength=self.videos.capacity).astype(np.float64, copy=False)
+
+    def _list(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if row in self._waiting:
+            self._settle(row)
+        return self._lists.get(row, _NOTHING)
 
     def _settle(self, row: int) -> None:
         try:
@@ -85,8 +114,5 @@ class NeighbourTable:
             return
         n = min(self.most, len(neighbours.video_ids), len(neighbours.weights))
         known = self.videos.row
-        rows = [known(video_id) for video_id in neighbours.video_ids[:n]]
-        self.rows.values[row, :n] = rows
-        self.rows.values[row, n:] = -1
-        self.weights.values[row, :n] = neighbours.weights[:n]
-        self.weights.values[row, n:] = 0
+        rows = np.array([known(video_id) for video_id in neighbours.video_ids[:n]], dtype=np.int32)
+        self._lists[row] = rows, np.array(neighbours.weights[:n], dtype=np.float32)
