@@ -76,9 +76,10 @@ def replay(
     with closing(found):
         gc.collect()
         gc.freeze()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         report = found.run(limit=limit, worker=worker)
-        return Replayed(report=report, manifest=found.manifest, seconds=time.perf_counter() - started)
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
+        return Replayed(report=report, manifest=found.manifest, seconds=seconds, cpu_seconds=cpu_seconds)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

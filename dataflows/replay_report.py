@@ -19,16 +19,17 @@ from operators.replay.manifest import Made, Manifest
 from operators.replay.run import OnProgress, Report
 
 _REDRAW_S = 0.1
-_NUMBERS = ("requests", "mismatches", "not_reproducible", "by_digest", "refused", "requests_per_s", "seconds")
+_NUMBERS = ("requests", "mismatches", "not_reproducible", "by_digest", "refused", "requests_per_s", "requests_per_cpu_s", "seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """What was found, in which recording, and how long the answers took."""
+    """What was found, in which recording, and how long the answers took: of the clock, and of a core."""
 
     report: Report
     manifest: Manifest
     seconds: float
+    cpu_seconds: float
 
 
 def summary(replayed: Replayed) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def summary(replayed: Replayed) -> dict[str, Any]:
         **msgspec.structs.asdict(report),
         "first_mismatch": None if first is None else msgspec.structs.asdict(first),
         "requests_per_s": round(report.requests / replayed.seconds, 1),
+        "requests_per_cpu_s": round(report.requests / replayed.cpu_seconds, 1),
         "seconds": round(replayed.seconds, 3),
         "made_otherwise": _made_otherwise(replayed.manifest.made),
     }

@@ -99,9 +99,10 @@ class Again:
         # With another key the tokens differ, and with them the response and its digest, which then say nothing.
         digest = record.response_sha256 if self.same_secret else replayed.response_sha256
         recorded = msgspec.structs.replace(record, latency_ms={}, response_sha256=digest)
-        if recorded == replayed and self.responses.agrees(record.request_id, record.attempt, record.response_sha256):
+        asked = record.request_id, record.attempt
+        if recorded == replayed and self.responses.agrees(asked, record.response_sha256):
             if not self.same_secret:
                 raise NotReproducible(OTHER_SECRET)
             return None
-        then = self.responses.bytes_of(record.request_id, record.attempt) if self.same_secret else None
+        then = self.responses.bytes_of(asked) if self.same_secret else None
         return first_difference(recorded, replayed, None if then is None else (then, encode(answer.response)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,11 @@ class _Who(msgspec.Struct, frozen=True):
     sequence: int
     request_id: str
     offsets: dict[str, int]
+    attempt: int = 1
+
+
+Asked = tuple[str, int]
+"""A request and which attempt of the client it was."""
 
 
 class Served(NamedTuple):
@@ -37,7 +42,7 @@ class Served(NamedTuple):
     partition: int
     offset: int
     place: Place
-    request_id: str
+    asked: Asked
 
 
 class Lineages:
@@ -75,7 +80,9 @@ class Lineages:
             self.unreadable += 1
         else:
             seen = sum(end for name, end in who.offsets.items() if not name.startswith(SEGMENT_TOPIC))
-            self._by_worker.setdefault(who.worker, []).append(Served(seen, who.sequence, partition, offset, place, who.request_id))
+            self._by_worker.setdefault(who.worker, []).append(
+                Served(seen, who.sequence, partition, offset, place, (who.request_id, who.attempt))
+            )
 
     @property
     def workers(self) -> dict[str, list[Served]]:
@@ -99,7 +106,6 @@ class Lineages:
 
 
 class _Answered(NamedTuple):
-    attempt: int
     digest: bytes
     partition: int
     place: Place
@@ -130,16 +136,17 @@ class Responses:
         self.unreadable = 0
         self.token = ""
         self._readers = {part.partition: PartReader(folder / part.file) for part in manifest.of(RESPONSES)}
-        self._by_request: dict[str, list[_Answered]] = {}
+        self._by_request: dict[Asked, list[_Answered]] = {}
         for partition, reader in self._readers.items():
             for group, rows in enumerate(reader.groups(("value", "headers"))):
                 for row, (value, fields) in enumerate(rows):
                     self._note(partition, Place(group, row), value, fields)
                 on_read(len(rows))
 
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the ids of the requests that were answered."""
-        return iter(self._by_request)
+    def unexplained(self, explained: Mapping[Asked, int]) -> int:
+        """Return how many different answers went out beyond the number of lineage records of each request and attempt."""
+        differing = ((asked, len({one.digest for one in found})) for asked, found in self._by_request.items())
+        return sum(max(n - explained.get(asked, 0), 0) for asked, n in differing)
 
     def _note(self, partition: int, place: Place, value: bytes | None, fields: list[dict[str, Any]] | None) -> None:
         try:
@@ -153,23 +160,22 @@ class Responses:
         if response.items:
             self.token = response.items[0].tracking_token or self.token
         attempt = next((int(one["value"]) for one in fields or () if one["name"] == headers.ATTEMPT and one["value"].isdigit()), 1)
-        answered = _Answered(attempt, sha256(encode(_untimed(response))).digest(), partition, place)
-        self._by_request.setdefault(response.request_id, []).append(answered)
+        answered = _Answered(sha256(encode(_untimed(response))).digest(), partition, place)
+        self._by_request.setdefault((response.request_id, attempt), []).append(answered)
 
-    def holds(self, request_id: str, attempt: int) -> bool:
+    def holds(self, asked: Asked) -> bool:
         """Return whether there is a response to this attempt."""
-        return any(one.attempt == attempt for one in self._by_request.get(request_id, ()))
+        return asked in self._by_request
 
-    def agrees(self, request_id: str, attempt: int, response_sha256: str) -> bool:
+    def agrees(self, asked: Asked, response_sha256: str) -> bool:
         """Return whether a recorded response to this attempt has this digest, or there is none."""
-        found = [one.digest.hex() for one in self._by_request.get(request_id, ()) if one.attempt == attempt]
-        return not found or response_sha256 in found
+        found = self._by_request.get(asked)
+        return found is None or any(one.digest.hex() == response_sha256 for one in found)
 
-    def bytes_of(self, request_id: str, attempt: int) -> bytes | None:
+    def bytes_of(self, asked: Asked) -> bytes | None:
         """Return the first recorded response to an attempt, its latency emptied; None where there is none."""
-        for one in self._by_request.get(request_id, ()):
-            if one.attempt == attempt:
-                return encode(_untimed(decode(FeedResponse, self._readers[one.partition].value(one.place) or b"")))
+        for one in self._by_request.get(asked, ()):
+            return encode(_untimed(decode(FeedResponse, self._readers[one.partition].value(one.place) or b"")))
         return None
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from operators.tables.side import SideTables
 from operators.tokens import TokenError, verify
 from schemas.codec import DecodeError
 
-NO_LINEAGE = "an answer has no lineage record"
+NO_LINEAGE = "an answer went out without a lineage record of its own"
 UNREADABLE = "a lineage record or response fits no contract"
 
 _NO_SECRET = bytes(32)
@@ -153,7 +153,7 @@ class Replay:
         report.requests += 1
         try:
             record = self.lineages.load(served)
-            report.by_digest += not self.responses.holds(record.request_id, record.attempt)
+            report.by_digest += not self.responses.holds(served.asked)
             difference = again.difference(record)
         except DecodeError:
             self._reasons[UNREADABLE] += 1
@@ -168,8 +168,7 @@ class Replay:
     def _whole(self, report: Report) -> None:
         """Count what is in the recording and has no lineage that could be replayed."""
         report.refused = self.responses.refused
-        known = {served.request_id for found in self.lineages.workers.values() for served in found}
-        lost = sum(request_id not in known for request_id in self.responses)
+        lost = self.responses.unexplained(Counter(served.asked for found in self.lineages.workers.values() for served in found))
         unreadable = self.lineages.unreadable + self.responses.unreadable
         self._reasons.update({reason: n for reason, n in ((NO_LINEAGE, lost), (UNREADABLE, unreadable)) if n})
         report.requests += lost + unreadable

@@ -284,6 +284,17 @@ def test_an_answer_without_lineage_is_named(tmp_path: Path) -> None:
     assert not report.same
 
 
+def test_a_second_answer_to_the_same_attempt_needs_a_lineage_of_its_own(tmp_path: Path) -> None:
+    made = run(tmp_path / "run", answers=15)
+    answer = made.topics["feed.responses/1"][0]
+    made.put("feed.responses", 1, "again", answer.value or b"", answer.headers)
+    made.save()
+    assert made.replay().same
+    made.put("feed.responses", 1, "again", (answer.value or b"").replace(b'"title":"', b'"title":"not '), answer.headers)
+    made.save()
+    assert made.replay().reasons == {NO_LINEAGE: 1}
+
+
 def test_a_response_that_is_gone_is_compared_by_its_digest(tmp_path: Path) -> None:
     made = run(tmp_path / "run", answers=15)
     made.topics["feed.responses/1"].clear()
