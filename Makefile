@@ -32,7 +32,7 @@ bench: setup  ## all benchmarks, one JSON file and a table
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: setup  ## kill -9 everything under load, then a recount
-	$(BIN)/python -m pytest tests/chaos $(ARGS)
+	$(BIN)/python -m pytest tests/chaos -m chaos -s $(ARGS)
 
 lock: setup  ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv
