@@ -1,0 +1,117 @@
+"""The step that snapshots only what changed, on the real engine, crashed at every batch."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, Source, StatefulSourcePartition
+from bytewax.testing import TestingSink, TestingSource
+
+from dataflows.bucketed import Pace, bucketed
+from dataflows.engine import run_to_end
+from operators.base import BucketedOperator
+from operators.examples import traffic
+from operators.profiles.example_people import last_rows
+from operators.profiles.users import UserProfiles
+
+EVENTS = traffic(5, 120, users=12)
+BATCHES = [EVENTS[start : start + 10] for start in range(0, len(EVENTS), 10)]
+
+
+class CrashingPart(StatefulSourcePartition[Any, int]):
+    """Hands out batches from where the snapshot says, and ends the process before one of them."""
+
+    def __init__(self, at: int, crash_before: int) -> None:
+        self.at = at
+        self.crash_before = crash_before
+
+    def next_batch(self) -> list[Any]:
+        if self.at == self.crash_before:
+            raise AbortExecution
+        if self.at == len(BATCHES):
+            raise StopIteration
+        self.at += 1
+        return [BATCHES[self.at - 1]]
+
+    def snapshot(self) -> int:
+        return self.at
+
+
+class CrashingSource(FixedPartitionedSource[Any, int]):
+    def __init__(self, crash_before: int) -> None:
+        self.crash_before = crash_before
+
+    def list_parts(self) -> list[str]:
+        return ["one"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> CrashingPart:
+        return CrashingPart(resume_state or 0, self.crash_before)
+
+
+def run(source: Source[Any], operator: BucketedOperator[Any, Any], store: Path | None, out: list[Any]) -> list[Any]:
+    flow = Dataflow("flow")
+    batches = op.input("in", flow, source)
+    op.output("out", bucketed("fold", batches, operator, Pace(least=timedelta(0), share=1)), TestingSink(out))
+    run_to_end(flow, epoch=timedelta(0), store=store)
+    return out
+
+
+def test_all_that_is_due_comes_out_at_the_end() -> None:
+    whole = UserProfiles()
+    whole.on_batch(EVENTS)
+    assert last_rows(run(TestingSource(BATCHES), UserProfiles(), None, [])) == last_rows(whole.on_time(0))
+
+
+def test_a_crash_at_any_batch_changes_nothing(tmp_path: Path) -> None:
+    out: list[Any] = []
+    for crash_before in range(len(BATCHES)):
+        run(CrashingSource(crash_before), UserProfiles(n_buckets=4), tmp_path / "store", out)
+    run(CrashingSource(-1), UserProfiles(n_buckets=4), tmp_path / "store", out)
+    whole = UserProfiles()
+    whole.on_batch(EVENTS)
+    assert last_rows(out) == last_rows(whole.on_time(0))
+
+
+def test_only_buckets_that_a_batch_touched_are_saved_again(tmp_path: Path) -> None:
+    class Watched(UserProfiles):
+        saved: list[int]
+
+        def snapshot_bucket(self, bucket: int) -> bytes:
+            self.saved.append(bucket)
+            return super().snapshot_bucket(bucket)
+
+    operator = Watched(n_buckets=64)
+    operator.saved = []
+    run(TestingSource(BATCHES), operator, tmp_path / "store", [])
+    touched = [bucket for batch in BATCHES for bucket in sorted(operator.touched(batch))]
+    assert set(operator.saved) == set(touched)
+    # The engine wakes every key once more at the end of the input.
+    assert len(operator.saved) <= len(touched) + len(set(touched))
+
+
+def test_after_a_quiet_time_it_is_due_at_once_and_then_at_intervals() -> None:
+    pace = Pace(least=timedelta(milliseconds=40))
+    assert pace.due
+    pace.asked()
+    assert not pace.due
+    assert timedelta(0) < pace.due_at() - datetime.now(UTC) <= timedelta(milliseconds=40)
+    time.sleep(0.05)
+    assert pace.due
+
+
+def test_time_spent_stretches_the_interval_to_its_share() -> None:
+    pace = Pace(least=timedelta(0), share=0.2)
+    pace.asked()
+    pace.spent(0.5)
+    assert timedelta(seconds=1.9) < pace.due_at() - datetime.now(UTC) <= timedelta(seconds=2)
+
+
+def test_a_share_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a number in"):
+        Pace(least=timedelta(0), share=0)
