@@ -13,6 +13,7 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from dataflows.bucketed import Pace
+from dataflows.caught_up import CaughtUp
 from dataflows.journal import Journal
 from dataflows.journaled import journaled
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
@@ -109,7 +110,7 @@ def flow(part: Part) -> Dataflow:
         journal=Journal(part.settings.home / "cooccurrence"),
         history=history,
         topic=lists,
-        pace=Pace(least=timedelta(seconds=1), share=0.2),
+        pace=CaughtUp(least=timedelta(seconds=1), share=0.2, lag=lambda: sum(source.lag().values())),
         count=count,
     )
 

@@ -70,7 +70,7 @@ class _Logic(StatefulBatchLogic[Sequence[In], Out, Place], Generic[In, Out]):
 
     def on_notify(self) -> tuple[Iterable[Out], bool]:
         """Ask the operator for what is due."""
-        return self._ask(), self.RETAIN
+        return (self._ask() if self._pace.due else ()), self.RETAIN
 
     def on_eof(self) -> tuple[Iterable[Out], bool]:
         """Ask for all that is due; nothing more will come."""

@@ -64,21 +64,22 @@ class PairCounts:
         """Take what was gathered into the rows."""
         if not self._new_codes:
             return
-        left = np.repeat(np.frombuffer(self._new_rows, dtype=np.int32), np.frombuffer(self._new_lengths, dtype=np.int32)).astype(np.int64)
-        right = np.frombuffer(self._new_codes, dtype=np.int32).astype(np.int64)
-        keys, added = np.unique(np.concatenate([left << 32 | right, right << 32 | left]), return_counts=True)
+        left = np.repeat(np.frombuffer(self._new_rows, dtype=np.int32), np.frombuffer(self._new_lengths, dtype=np.int32))
+        right = np.frombuffer(self._new_codes, dtype=np.int32)
         self._new_rows, self._new_lengths, self._new_codes = array("i"), array("i"), array("i")
-        self.grow(int(keys[-1] >> 32) + 1)
-        rows = keys >> 32
-        codes = (keys & 0xFFFF_FFFF).astype(np.int32)
-        counts = added.astype(np.int32)
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(rows)) + 1])
-        self.mass[rows[starts]] += np.add.reduceat(added, starts)
+        rows, codes = np.concatenate([left, right]), np.concatenate([right, left])
+        self.grow(int(rows.max()) + 1)
+        # numpy sorts 16-bit keys by radix: ten times as fast as 32-bit ones.
+        narrow = rows.astype(np.uint16) if len(self._sizes) <= 1 << 16 else rows
+        order = np.argsort(narrow, kind="stable")
+        rows, codes = rows[order], codes[order]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(rows)) + 1, [len(rows)]])
+        self.mass[rows[starts[:-1]]] += np.diff(starts)
         places = np.full(len(self._sizes), -1, dtype=np.int32)
-        order = np.arange(max(self._sizes) + 1, dtype=np.int32)
-        ends = [*starts[1:].tolist(), len(keys)]
-        for row, start, end in zip(rows[starts].tolist(), starts.tolist(), ends, strict=True):
-            self._merge(row, codes[start:end], counts[start:end], places, order)
+        count = np.arange(max(self._sizes) + 1, dtype=np.int32)
+        ends = starts.tolist()
+        for row, start, end in zip(rows[starts[:-1]].tolist(), ends, ends[1:], strict=False):
+            self._merge(row, codes[start:end], places, count)
 
     def row(self, code: int) -> tuple[Codes, Counts]:
         """Return the codes and counts of a row, in no order; views that the next flush may change."""
@@ -129,24 +130,28 @@ class PairCounts:
     def _put(self, row: int, codes: Codes, counts: Counts) -> None:
         self._codes[row], self._counts[row], self._sizes[row] = codes.copy(), counts.copy(), len(codes)
 
-    def _merge(self, row: int, codes: Codes, added: Counts, places: Codes, order: Codes) -> None:
+    def _merge(self, row: int, codes: Codes, places: Codes, count: Codes) -> None:
+        """Take pairs into a row; `places` is -1 everywhere, before and after, `count` is 0, 1, 2, ..."""
         size = self._sizes[row]
         known = self._codes[row][:size]
-        places[known] = order[:size]
+        places[known] = count[:size]
         found = places[codes]
         places[known] = -1
-        old = found >= 0
-        self._counts[row][found[old]] += added[old]
-        fresh = ~old
-        more = int(np.count_nonzero(fresh))
-        if not more:
+        is_new = found < 0
+        has_new = bool(is_new.any())
+        if size:
+            counts = self._counts[row][:size]
+            np.add(counts, np.bincount(found[~is_new] if has_new else found, minlength=size), out=counts, casting="unsafe")
+        if not has_new:
             return
-        if size + more > len(self._codes[row]):
-            room = (size + more) * 9 // 8 + 4
+        fresh, times = np.unique(codes[is_new], return_counts=True)
+        end = size + len(fresh)
+        if end > len(self._codes[row]):
+            room = end * 9 // 8 + 4
             for columns in (self._codes, self._counts):
                 wider = np.empty(room, dtype=np.int32)
                 wider[:size] = columns[row][:size]
                 columns[row] = wider
-        self._codes[row][size : size + more] = codes[fresh]
-        self._counts[row][size : size + more] = added[fresh]
-        self._sizes[row] = size + more
+        self._codes[row][size:end] = fresh
+        self._counts[row][size:end] = times
+        self._sizes[row] = end

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 Weights = NDArray[np.float64]
 
 SMOOTHING = 5.0
+COSINE = 0.5
 
 
 def weights_of(counts: NDArray[np.int32], own: float, others: Weights, popularity: float) -> Weights:
-    """Return C[j, v] / (n_j^0.5 · (n_v + 5)^popularity) for the neighbours v of one video j.
+    """Return C[j, v] / (n_j · (n_v + 5))^popularity for the neighbours v of one video j.
 
     Parameters
     ----------
@@ -22,9 +23,9 @@ def weights_of(counts: NDArray[np.int32], own: float, others: Weights, popularit
     others
         n_v, shape (n,).
     popularity
-        0: the most watched neighbours win; 1: only how much more often than by chance.
+        How far videos that everybody watches are held down: 0 gives counts, 0.5 the cosine, 1 how much more often than by chance.
     """
-    weights: Weights = counts / (np.sqrt(max(own, 1.0)) * (others + SMOOTHING) ** popularity)
+    weights: Weights = counts / (max(own, 1.0) * (others + SMOOTHING)) ** popularity
     return weights
 
 
