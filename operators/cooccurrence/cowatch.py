@@ -89,7 +89,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         if not 0 <= popularity <= 1 or change < 0:
             msg = f"expected popularity from 0 to 1 and change >= 0, got {popularity} and {change}"
             raise ValueError(msg)
-        if min(listed, most_lists, max_users, tidy_every) < 1 or min(max_videos, max_pairs) < 4:
+        if min(listed, most_lists, max_users, tidy_every, max_videos // 4, max_pairs // 4) < 1:
             msg = "expected listed, most_lists, max_users, tidy_every >= 1 and max_videos, max_pairs >= 4, got less"
             raise ValueError(msg)
         self.recent = recent
@@ -293,7 +293,6 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
         """Yield examples for the contract checks."""
-
         events = [some(n) for n in range(70)]
         events += [events[68], events[69], some(70)]
         yield Example(make=lambda: cls(recent=3, remembered=6, change=0), events=events)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 
@@ -74,31 +77,31 @@ class SegmentBuilder:
         if wrong is not None:
             msg = f"expected vectors of {dim} bytes, got {len(vectors[wrong])}, at video {wrong!r}"
             raise SegmentError(msg)
-        matrix = np.frombuffer(b"".join(vectors[video_id] for video_id in ids), dtype=np.int8).reshape(len(ids), dim)
-        return self.choose(ids, matrix)
-
-    def choose(self, ids: Sequence[str], matrix: Vectors) -> Segment:
-        """Build a segment of the kind that fits the number of videos; shape (n_videos, dim) int8, ids ascending."""
+        matrix = _matrix(ids, vectors, dim)
         if len(ids) < max(self.exact_below, 1):
             return ExactSegment(ids, matrix)
         return HnswSegment.build(ids, matrix, ef=self.ef, m=self.m, ef_construction=self.ef_construction, seed=self.seed)
 
-    def recall(self, segment: Segment, matrix: Vectors) -> float:
+    def probe(self, segment: Segment, vectors: Mapping[str, bytes]) -> float:
         """Return which part of the true nearest 100 a search finds, over 100 of the segment's own videos (1.0 for an exact one).
 
         An answer that is as near as the true hundredth counts, whichever of equally near videos it is.
         """
         if segment.kind == "exact":
             return 1.0
-        exact = ExactSegment(segment.ids, matrix)
-        probes = np.random.default_rng(self.seed).choice(len(matrix), size=min(_PROBES, len(matrix)), replace=False)
+        exact = ExactSegment(segment.ids, _matrix(segment.ids, vectors, segment.dim))
+        probes = np.random.default_rng(self.seed).choice(len(segment), size=min(_PROBES, len(segment)), replace=False)
         found = total = 0
         for probe in probes:
-            query = matrix[probe].astype(np.float32)
-            least = exact.search(query, _PROBE_K)[1][-1]
-            found += int((segment.search(query, _PROBE_K)[1] >= least).sum())
-            total += min(_PROBE_K, len(matrix))
+            vector = np.frombuffer(vectors[segment.ids[probe]], dtype=np.int8)
+            least = exact.search(vector, _PROBE_K)[1][-1]
+            found += int((segment.search(vector, _PROBE_K)[1] >= least).sum())
+            total += min(_PROBE_K, len(segment))
         return found / total
+
+
+def _matrix(ids: Sequence[str], vectors: Mapping[str, bytes], dim: int) -> Vectors:
+    return np.frombuffer(b"".join(vectors[video_id] for video_id in ids), dtype=np.int8).reshape(len(ids), dim)
 
 
 def publish(segment: Segment, store: Path, *, built_ms: int, vectors_offset: int, recall_probe: float | None = None) -> SegmentAnnounced:
@@ -139,3 +142,30 @@ def open_segment(store: Path, announced: SegmentAnnounced) -> Segment:
         msg = f"expected {announced.count} vectors of dim {announced.dim}, got {len(segment)} of {segment.dim}, at {folder}; build it anew"
         raise SegmentError(msg)
     return segment
+
+
+def prune(store: Path, *, current: str, replaced: str | None, now_ms: int, horizon: timedelta) -> list[str]:
+    """Delete segments whose last use is further back than the replay horizon, and return their names.
+
+    The time of a folder is the last time at which it was known to be in use: when it was announced, and when it was replaced.
+
+    Parameters
+    ----------
+    store
+        The folder of all segments.
+    current, replaced
+        The segments that are announced now and were announced before.
+    now_ms
+        The instant of the change.
+    horizon
+        How long a replay may reach back.
+    """
+    for name in (current, replaced):
+        if name is not None and (store / name).is_dir():
+            os.utime(store / name, (now_ms / 1000, now_ms / 1000))
+    gone: list[str] = []
+    for folder in sorted(store.iterdir()):
+        if folder.name != current and folder.stat().st_mtime * 1000 < now_ms - horizon / timedelta(milliseconds=1):
+            rmtree(folder)
+            gone.append(folder.name)
+    return gone

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from operators.index.builder import SegmentBuilder, open_segment, publish
+from operators.index.builder import SegmentBuilder, open_segment, prune, publish
 from operators.index.exact import ExactSegment
 from operators.index.hnsw import HnswSegment
 from operators.index.segment import Segment, SegmentError, Vectors
@@ -20,6 +21,10 @@ def some(n: int, dim: int = 64, seed: int = 0) -> tuple[list[str], Vectors]:
     centres = random.normal(size=(20, dim))
     points = centres[random.integers(20, size=n)] + random.normal(size=(n, dim)) * 0.7
     return [f"v{i:06d}" for i in range(n)], np.rint(points / np.linalg.norm(points, axis=1, keepdims=True) * 127).astype(np.int8)
+
+
+def as_mapping(ids: list[str], vectors: Vectors) -> dict[str, bytes]:
+    return {video_id: row.tobytes() for video_id, row in zip(ids, vectors, strict=True)}
 
 
 def by_hand(ids: list[str], vectors: Vectors, vector: Vectors, k: int) -> list[tuple[str, int]]:
@@ -53,26 +58,26 @@ def test_a_graph_as_wide_as_the_catalogue_finds_exact_products_in_order(vectors:
 
 
 def test_a_graph_finds_nearly_all_true_neighbours() -> None:
-    ids, vectors = some(3_000)
+    vectors = as_mapping(*some(3_000))
     builder = SegmentBuilder(exact_below=0)
-    segment = builder.choose(ids, vectors)
+    segment = builder.build(vectors, dim=64)
     assert segment.kind == "hnsw"
-    assert builder.recall(segment, vectors) >= 0.98
+    assert builder.probe(segment, vectors) >= 0.98
 
 
 def test_the_kind_follows_the_number_of_videos() -> None:
     builder = SegmentBuilder(exact_below=4)
-    vectors = {video_id: row.tobytes() for video_id, row in zip(*some(4), strict=True)}
+    vectors = as_mapping(*some(4))
     assert builder.build(vectors, dim=64).kind == "hnsw"
     vectors.pop("v000000")
     assert builder.build(vectors, dim=64).kind == "exact"
-    assert builder.recall(builder.build(vectors, dim=64), np.zeros((3, 64), dtype=np.int8)) == 1.0
+    assert builder.probe(builder.build(vectors, dim=64), vectors) == 1.0
 
 
 @pytest.mark.parametrize("exact_below", [0, 1_000])
 def test_a_saved_segment_answers_as_before(tmp_path: Path, exact_below: int) -> None:
     ids, vectors = some(500)
-    segment = SegmentBuilder(exact_below=exact_below).choose(ids, vectors)
+    segment = SegmentBuilder(exact_below=exact_below).build(as_mapping(ids, vectors), dim=64)
     announced = publish(segment, tmp_path / "segments", built_ms=5, vectors_offset=500)
     loaded = open_segment(tmp_path / "segments", announced)
     assert (announced.count, announced.dim, announced.kind, announced.vectors_offset) == (500, 64, segment.kind, 500)
@@ -82,7 +87,7 @@ def test_a_saved_segment_answers_as_before(tmp_path: Path, exact_below: int) -> 
 
 @pytest.mark.parametrize("exact_below", [0, 1_000])
 def test_the_same_videos_in_another_order_give_the_same_segment(tmp_path: Path, exact_below: int) -> None:
-    vectors = {video_id: row.tobytes() for video_id, row in zip(*some(300), strict=True)}
+    vectors = as_mapping(*some(300))
     backwards = dict(reversed(vectors.items()))
     builder = SegmentBuilder(exact_below=exact_below)
     first = publish(builder.build(vectors, dim=64), tmp_path, built_ms=1, vectors_offset=300)
@@ -94,7 +99,9 @@ def test_the_same_videos_in_another_order_give_the_same_segment(tmp_path: Path, 
 @pytest.mark.parametrize("exact_below", [0, 1_000])
 def test_a_damaged_segment_is_refused(tmp_path: Path, exact_below: int) -> None:
     ids, vectors = some(50)
-    announced = publish(SegmentBuilder(exact_below=exact_below).choose(ids, vectors), tmp_path, built_ms=1, vectors_offset=50)
+    announced = publish(
+        SegmentBuilder(exact_below=exact_below).build(as_mapping(ids, vectors), dim=64), tmp_path, built_ms=1, vectors_offset=50
+    )
     file = next(file for file in (tmp_path / announced.path).iterdir() if file.name != "ids.json")
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
@@ -125,3 +132,14 @@ def test_ids_out_of_order_and_vectors_of_another_size_are_refused() -> None:
         HnswSegment.build([], np.zeros((0, 4), dtype=np.int8))
     with pytest.raises(SegmentError, match="at video 'b'"):
         SegmentBuilder().build({"a": bytes(4), "b": bytes(3)}, dim=4)
+
+
+def test_a_segment_is_kept_for_the_replay_horizon_after_its_last_use(tmp_path: Path) -> None:
+    hour = timedelta(hours=1)
+    names = [publish(ExactSegment(*some(n)), tmp_path, built_ms=1, vectors_offset=n).path for n in (1, 2, 3)]
+    # announced: 0 at 0 h, 1 at 1 h, 2 at 2 h
+    assert prune(tmp_path, current=names[0], replaced=None, now_ms=0, horizon=hour) == []
+    assert prune(tmp_path, current=names[1], replaced=names[0], now_ms=3_600_000, horizon=hour) == []
+    assert prune(tmp_path, current=names[2], replaced=names[1], now_ms=7_200_000, horizon=hour) == []
+    assert prune(tmp_path, current=names[2], replaced=None, now_ms=7_200_001, horizon=hour) == [names[0]]
+    assert prune(tmp_path, current=names[2], replaced=None, now_ms=10_800_001, horizon=hour) == [names[1]]
