@@ -1,20 +1,25 @@
 """Consumers and producers as we want them, from the connection properties that settings give."""
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin._metadata import ClusterMetadata
 
-from dataflows.kafka.batch import Offsets
-from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.errors import TransportError
 
 Properties: TypeAlias = Mapping[str, str | int | float | bool]
 """librdkafka properties: ``bootstrap.servers``, security, and whatever else must differ from our defaults."""
 
+OnCommit: TypeAlias = Callable[[KafkaError | None, list[TopicPartition]], None]
+"""What hears of the end of an asynchronous commit."""
+
 logger = logging.getLogger("penstock.kafka")
+
+CLOSE_S = 3.0
 
 QUIET_S = 10.0
 """A fault that goes on is logged this often; a client without a broker reports some twenty a second."""
@@ -98,10 +103,10 @@ class Faults:
             raise TransportError(text)
 
 
-def make_consumer(connection: Properties, own: Properties, faults: Faults) -> Consumer:
+def make_consumer(connection: Properties, own: Properties, faults: Faults, on_commit: OnCommit) -> Consumer:
     """Return a consumer: our defaults, then the connection's properties, then what must not differ."""
     fixed = {"enable.auto.commit": False, "enable.auto.offset.store": False, "allow.auto.create.topics": False}
-    callbacks = {"error_cb": faults, "on_commit": _log_commit}
+    callbacks = {"error_cb": faults, "on_commit": on_commit}
     logger.addFilter(_is_news)
     return Consumer({**CONSUMER, **connection, **fixed, **own, **callbacks}, logger=logger)
 
@@ -130,40 +135,6 @@ def count_partitions(client: Consumer | Producer, topic: str, timeout_s: float) 
     return len(found.partitions)
 
 
-def positions(consumer: Consumer, known: Offsets) -> Offsets:
-    """Return the next offset of each known partition: where the consumer is, or else what is known."""
-    moved = dict(known)
-    for part in consumer.position([TopicPartition(topic, partition) for topic, partition in known]):
-        if part.offset >= 0:
-            moved[part.topic, part.partition] = part.offset
-    return moved
-
-
-def lags(consumer: Consumer, reached: Offsets) -> Offsets:
-    """Return, per partition, how many offsets are left to read, by the watermarks of the last fetch; asks no broker."""
-    left: Offsets = {}
-    for (topic, partition), offset in reached.items():
-        _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-        if high >= 0:
-            left[topic, partition] = max(0, high - offset)
-    return left
-
-
-def as_partitions(offsets: Offsets) -> list[TopicPartition]:
-    """Return offsets in the client's form."""
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-
-
-def commit_now(consumer: Consumer, offsets: Offsets) -> None:
-    """Commit and wait for the answer; a failure is logged, because recovery does not rest on it."""
-    if not offsets:
-        return
-    try:
-        consumer.commit(offsets=as_partitions(offsets), asynchronous=False)
-    except KafkaException as exception:
-        logger.warning("offsets not committed: %s", cause(exception).str())
-
-
 def read_batch(consumer: Consumer, most: int, wait_s: float) -> list[Message]:
     """Return what is there, at most ``most`` messages; wait only for the first one.
 
@@ -182,6 +153,19 @@ def part_errors(messages: list[Message]) -> tuple[list[Message], list[Message]]:
     if not bad:
         return messages, bad
     return [message for message in messages if message.error() is None], bad
+
+
+def close(consumer: Consumer) -> None:
+    """Close a consumer, but do not wait for ever.
+
+    librdkafka's close waits without bound for a broker that hangs, and now and then for itself when a rebalance is under way. What is
+    not closed then is left to the end of the process; the broker notices by the session timeout.
+    """
+    closing = threading.Thread(target=consumer.close, daemon=True)
+    closing.start()
+    closing.join(CLOSE_S)
+    if closing.is_alive():
+        logger.warning("a consumer could not say goodbye within %.0f s; its group notices by the session timeout", CLOSE_S)
 
 
 class Deadline:
@@ -205,8 +189,3 @@ class Deadline:
 def _is_news(record: logging.LogRecord) -> bool:
     """Drop librdkafka's lines about lost connections: the same come to :class:`Faults`, which thins them out."""
     return not record.getMessage().startswith("FAIL [")
-
-
-def _log_commit(error: KafkaError | None, partitions: Iterable[TopicPartition]) -> None:
-    if error is not None and error.code() != KafkaError._NO_OFFSET:
-        logger.warning("offsets of %d partitions not committed: %s", len(list(partitions)), error.str())

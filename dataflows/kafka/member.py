@@ -1,6 +1,5 @@
 """One member of a consumer group: its share of the requests, what of it is not done, and the side topics that it reads."""
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,16 +11,15 @@ from dataflows.kafka.batch import Offsets, RequestBatch, SideBatch
 from dataflows.kafka.clients import (
     Deadline,
     Faults,
-    as_partitions,
-    commit_now,
+    close,
     is_missing,
     is_passing,
-    lags,
     logger,
     make_consumer,
     part_errors,
     read_batch,
 )
+from dataflows.kafka.commits import Commits, commit_now, lags
 from dataflows.kafka.errors import TransportError
 from dataflows.kafka.outstanding import Outstanding
 from dataflows.kafka.reader import AT_ONCE, KafkaPart
@@ -29,6 +27,9 @@ from dataflows.kafka.source import KafkaSource
 
 if TYPE_CHECKING:
     from dataflows.kafka.group import GroupSource
+
+
+LEAVE_S = 2.0
 
 
 class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
@@ -52,8 +53,8 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         self._consumer: Consumer | None = None
         self._patience = Deadline(source.start_timeout.total_seconds())
         self._drain: Deadline | None = None
-        self._shown: Offsets = {}
-        self._show_at = 0.0
+        self._commits = Commits()
+        self._is_leaving = False
 
     @property
     def caught_up(self) -> bool:
@@ -103,8 +104,7 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
     def close(self) -> None:
         """Commit what is done and leave the group."""
         if self._consumer is not None:
-            commit_now(self._consumer, self._committable(self.owned))
-            self._consumer.close()
+            self._leave(self._consumer)
         if self._side is not None:
             self._side.close()
 
@@ -119,24 +119,42 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         }
         if source.instance_id is not None:
             own["group.instance.id"] = source.instance_id
-        consumer = make_consumer(source.connection, own, self._faults)
+        consumer = make_consumer(source.connection, own, self._faults, self._commits.on_commit)
         consumer.subscribe([source.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         return consumer
+
+    def _leave(self, consumer: Consumer) -> None:
+        self._commits.finish(consumer, self._committable(self.owned))
+        self._is_leaving = True
+        # Unsubscribing makes a static member leave too, which close() does not; and it runs the rebalance here, where librdkafka
+        # copes with it: left to close(), it now and then waits for itself for ever.
+        consumer.unsubscribe()
+        patience = Deadline(LEAVE_S)
+        while consumer.assignment() and not patience.over:
+            consumer.poll(0.01)
+        while consumer.poll(0) is not None:
+            pass
+        close(consumer)
 
     def _read(self, consumer: Consumer, wait_s: float) -> list[Message]:
         messages, bad = part_errors(read_batch(consumer, self._source.batch_size, wait_s))
         self._faults.raise_fatal()
         for event in bad:
             self._on_error(event.error())
+        if not self.owned.keys() >= set(map(Message.partition, messages)):
+            # A rebalance came between two messages of this batch; the new owner reads what was not handed out.
+            messages = [message for message in messages if message.partition() in self.owned]
         for partition, offset in zip(map(Message.partition, messages), map(Message.offset, messages), strict=True):
-            if partition is None or offset is None:
-                continue
-            tracked = self.owned.get(partition)
-            if tracked is None:
-                tracked = self.owned[partition] = Outstanding(offset)
-            tracked.took((offset,))
+            if partition is not None and offset is not None:
+                self._track(partition, offset)
         self._source.read += len(messages)
         return messages
+
+    def _track(self, partition: int, offset: int) -> None:
+        tracked = self.owned[partition]
+        if tracked is None:
+            tracked = self.owned[partition] = Outstanding(offset)
+        tracked.took(offset)
 
     def _on_error(self, error: KafkaError | None) -> None:
         if error is None:
@@ -152,14 +170,19 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         logger.info("%s: took over partitions %s", self._where, [part.partition for part in partitions])
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        leaving = {part.partition: self.owned.pop(part.partition, None) for part in partitions}
+        leaving = self._forget(partitions)
         logger.info("%s: gave up partitions %s", self._where, sorted(leaving))
-        commit_now(consumer, self._committable(leaving))
+        if not self._is_leaving:
+            commit_now(consumer, self._committable(leaving))
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for part in partitions:
-            self.owned.pop(part.partition, None)
+        self._forget(partitions)
         logger.warning("%s: lost partitions %s", self._where, [part.partition for part in partitions])
+
+    def _forget(self, partitions: list[TopicPartition]) -> dict[int, Outstanding | None]:
+        for part in partitions:
+            self._commits.forget(part.topic, part.partition)
+        return {part.partition: self.owned.pop(part.partition, None) for part in partitions}
 
     def _committable(self, parts: Mapping[int, Outstanding | None]) -> Offsets:
         topic = self._source.topic
@@ -167,17 +190,12 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
 
     def _show(self, consumer: Consumer) -> None:
         """Commit what is done and note the lag, about once a second."""
-        now = time.monotonic()
-        if now < self._show_at:
+        if not self._commits.due:
             return
-        self._show_at = now + 1.0
         reached = self._committable(self.owned)
         side = {} if self._side is None else self._side.lag()
         self._source.last_lag = {**side, **lags(consumer, reached)}
-        changed = {place: offset for place, offset in reached.items() if self._shown.get(place) != offset}
-        if changed:
-            consumer.commit(offsets=as_partitions(changed), asynchronous=True)
-            self._shown = reached
+        self._commits.commit(consumer, reached)
 
     def _finish(self) -> list[SideBatch | RequestBatch]:
         if self._drain is None:

@@ -1,7 +1,5 @@
 """Which offset may be committed while answers finish out of order."""
 
-from collections.abc import Iterable
-
 
 class Outstanding:
     """Messages of one partition that were handed out and are not done yet.
@@ -17,7 +15,8 @@ class Outstanding:
     Examples
     --------
     >>> part = Outstanding(start=5)
-    >>> part.took([5, 6, 9])
+    >>> for offset in (5, 6, 9):
+    ...     part.took(offset)
     >>> part.done(6)
     >>> part.commit_offset
     5
@@ -41,11 +40,10 @@ class Outstanding:
         """The offset from which a new owner must read."""
         return next(iter(self._open), self._next)
 
-    def took(self, offsets: Iterable[int]) -> None:
-        """Note offsets that were handed out, in ascending order."""
-        for offset in offsets:
-            self._open[offset] = None
-            self._next = offset + 1
+    def took(self, offset: int) -> None:
+        """Note that a message was handed out; offsets ascend."""
+        self._open[offset] = None
+        self._next = offset + 1
 
     def done(self, offset: int) -> None:
         """Note that a message is done; an offset that is not outstanding is ignored."""

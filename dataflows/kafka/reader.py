@@ -13,18 +13,16 @@ from dataflows.kafka.clients import (
     Deadline,
     Faults,
     Properties,
-    as_partitions,
-    commit_now,
+    close,
     count_partitions,
     is_missing,
     is_passing,
-    lags,
     logger,
     make_consumer,
     part_errors,
-    positions,
     read_batch,
 )
+from dataflows.kafka.commits import Commits, as_partitions, lags, positions
 from dataflows.kafka.errors import TransportError, cause
 
 if TYPE_CHECKING:
@@ -58,8 +56,7 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         self._source = source
         self._faults = Faults(where)
         self._next = dict(resume)
-        self._shown: Offsets = {}
-        self._show_at = 0.0
+        self._commits = Commits()
         self._ended: set[tuple[str, int]] = set()
         self._is_open = False
         self._patience = Deadline(source.start_timeout.total_seconds())
@@ -67,7 +64,7 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
             "group.id": source.group or "penstock.shows.nothing",
             "enable.partition.eof": watch_end or source.end == "reached",
         }
-        self._consumer = make_consumer(source.connection, own, self._faults)
+        self._consumer = make_consumer(source.connection, own, self._faults, self._commits.on_commit)
 
     @property
     def caught_up(self) -> bool:
@@ -125,8 +122,8 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
     def close(self) -> None:
         """Show the last position and leave."""
         if self._is_open and self._source.group is not None:
-            commit_now(self._consumer, self.snapshot())
-        self._consumer.close()
+            self._commits.finish(self._consumer, self.snapshot())
+        close(self._consumer)
 
     def _open(self) -> bool:
         """Find out where to start and start there; return False while the broker does not say."""
@@ -207,13 +204,9 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
 
     def _show(self) -> None:
         """Commit the position and note the lag, about once a second."""
-        now = time.monotonic()
-        if now < self._show_at:
+        if not self._commits.due:
             return
-        self._show_at = now + 1.0
         reached = self.snapshot()
         self._source.last_lag = lags(self._consumer, reached)
-        changed = {place: offset for place, offset in reached.items() if self._shown.get(place) != offset}
-        if changed and self._source.group is not None:
-            self._consumer.commit(offsets=as_partitions(changed), asynchronous=True)
-            self._shown = reached
+        if self._source.group is not None:
+            self._commits.commit(self._consumer, reached)

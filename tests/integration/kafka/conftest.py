@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 PROGRAMS = Path(__file__).with_name("programs.py")
@@ -60,16 +60,30 @@ class Broker:
 
     def committed(self, group: str) -> dict[int, int]:
         """Return the offsets that a group of one topic has committed, per partition."""
-        listed = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(timeout=20)
+        listed = _ask(lambda: self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(timeout=20))
         return {int(part.partition): int(part.offset) for part in listed.topic_partitions}
 
-    def members(self, group: str) -> int:
-        """Return how many members a group has."""
-        return len(self.admin.describe_consumer_groups([group])[group].result(timeout=20).members)
+    def members(self, group: str) -> list[int]:
+        """Return how many partitions each member of a group owns."""
+        found = _ask(lambda: self.admin.describe_consumer_groups([group])[group].result(timeout=20))
+        return sorted(len(member.assignment.topic_partitions) for member in found.members)
 
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
+
+
+def _ask(question: Callable[[], Any]) -> Any:
+    # The first question about groups makes the broker load its coordinator.
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return question()
+        except KafkaException as exception:
+            if exception.args[0].code() not in {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}:
+                raise
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
