@@ -8,6 +8,7 @@ import random
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -50,7 +51,7 @@ class Life:
         self.flush()
         settings = cluster.settings
         with closing(UserStore(connect(settings, timeout_s=5))) as store:
-            rows = [(f"{settings.topic_prefix}{n}", pack(rich_person())) for n in range(0, PEOPLE, 2)]
+            rows = [(f"{settings.topic_prefix}{n}", pack(rich_person())) for n in range(PEOPLE)]
             store.write([UserUpdate(user_id=name, version=1, state=state, readable={"about": "somebody"}, seen={}) for name, state in rows])
 
     def _put(self, topic: str, key: str, value: bytes | None) -> None:
@@ -91,7 +92,7 @@ class Life:
 
 
 def live(life: Life, client: FeedClient, start: Callable[[str], Worker]) -> None:
-    """Ask while everything moves; kill a worker on the way, and start it anew."""
+    """Ask while everything moves; kill a worker on the way, when its lineage is out, and start it anew."""
     first, second = start("feed-0"), start("feed-1")
     first.wait_ready()
     second.wait_ready()
@@ -106,9 +107,10 @@ def live(life: Life, client: FeedClient, start: Callable[[str], Worker]) -> None
             waiting.clear()
         if n % 120 == 119:
             life.announce(0.5 + n / 1_000)
-        if n == REQUESTS // 2:
+        if n == REQUESTS // 2 - 1:
+            time.sleep(0.5)
             first.kill()
-        if n == REQUESTS // 2 + 50:
+        if n == REQUESTS // 2 + 49:
             start("feed-0").wait_ready()
     for one in waiting:
         assert one.result().error is None
