@@ -13,22 +13,22 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import msgspec
-import stamina
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from opentelemetry import propagate
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from schemas import headers
 from schemas.codec import DecodeError, decode, encode
 from schemas.feed import FeedRequest, FeedResponse
 from schemas.partition import partition_for
 from serving.errors import ContractError, TransportError
 from serving.routing import PartitionRouter
+from serving.wire import Reply, count_partitions, end_of, reply_of, request_headers
 
 REQUESTS = "feed.requests"
 RESPONSES = "feed.responses"
+_HEDGES_AT_ONCE = 50.0
+_HEDGES_PER_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class FeedClient:
         Seconds until a request is sent a second time; about the p99. Every further multiple sends it again, up to `max_attempts`.
     max_attempts : int
         Attempts per request in all; 1 never hedges.
+    hedge_share : float
+        Hedges per request in the long run at most, beside 5 a second and 50 at once: when everything is slow, asking twice makes it slower.
     max_in_flight : int
         Requests unanswered at once; `submit` waits for a place beyond that.
     reply_partition : int or None
@@ -90,6 +92,7 @@ class FeedClient:
         timeout: float = 2.0,
         hedge_after: float = 0.06,
         max_attempts: int = 3,
+        hedge_share: float = 0.1,
         max_in_flight: int = 256,
         reply_partition: int | None = None,
         topic_prefix: str = "",
@@ -97,6 +100,7 @@ class FeedClient:
         self.timeout = timeout
         self.hedge_after = hedge_after
         self.max_attempts = max_attempts
+        self.hedge_share = hedge_share
         self.max_in_flight = max_in_flight
         self.counts = ClientCounts()
         self.client_id = uuid.uuid4().hex
@@ -123,40 +127,21 @@ class FeedClient:
         self._hedged: dict[str, _Pending] = {}
         self._timers: list[tuple[float, int, str]] = []
         self._timer_number = 0
+        self._hedges_left, self._sent_at = _HEDGES_AT_ONCE, time.monotonic()
         self._closed = threading.Event()
         self._router, self.reply_partition = self._take_partition(reply_partition)
         self._thread = threading.Thread(target=self._run, name="feed-client", daemon=True)
         self._thread.start()
 
     def _take_partition(self, wanted: int | None) -> tuple[PartitionRouter, int]:
-        counts = {}
-        for topic in (self._requests, self._responses):
-            try:
-                metadata = self._consumer.list_topics(topic, timeout=10).topics[topic]
-            except KafkaException as error:
-                raise self._unreachable(error) from None
-            if metadata.error is not None:
-                raise TransportError(
-                    expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`"
-                )
-            counts[topic] = len(metadata.partitions)
-        replies = counts[self._responses]
+        router = PartitionRouter(partitions=count_partitions(self._consumer, self._requests), hedge_after=self.hedge_after)
+        replies = count_partitions(self._consumer, self._responses)
         partition = partition_for(self.client_id.encode(), replies) if wanted is None else wanted
         if not 0 <= partition < replies:
             raise ContractError(expected=f"a reply partition from 0 to {replies - 1}", got=str(partition), where="reply_partition")
-        try:
-            for attempt in stamina.retry_context(on=KafkaException, attempts=None, timeout=10):  # a topic just made has no leader yet
-                with attempt:
-                    _, end = self._consumer.get_watermark_offsets(TopicPartition(self._responses, partition), timeout=10)
-        except KafkaException as error:
-            raise self._unreachable(error) from None
+        end = end_of(self._consumer, self._responses, partition)
         self._consumer.assign([TopicPartition(self._responses, partition, end)])
-        return PartitionRouter(partitions=counts[self._requests], hedge_after=self.hedge_after), partition
-
-    @staticmethod
-    def _unreachable(error: KafkaException) -> TransportError:
-        detail = error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
-        return TransportError(expected="an answer of the broker", got=detail, where="bootstrap.servers", do="run `penstock status`")
+        return router, partition
 
     def feed(self, user_id: str, *, limit: int = 20, timeout: float | None = None) -> FeedResponse:
         """Ask for a feed and wait for it.
@@ -202,6 +187,8 @@ class FeedClient:
                 raise ContractError(expected="a new request_id", got=f"{request_id}, which is under way", where="FeedRequest.request_id")
             self._pending[request_id] = pending
             self.counts.sent += 1
+            self._hedges_left += self.hedge_share + (now - self._sent_at) * _HEDGES_PER_S
+            self._hedges_left, self._sent_at = min(self._hedges_left, _HEDGES_AT_ONCE), now
             self._send(request_id, pending, self._router.choose(checked.user_id, now), now)
             self._set_timer(min(now + self.hedge_after, pending.deadline), request_id)
         return pending.future
@@ -212,23 +199,15 @@ class FeedClient:
 
     def _send(self, request_id: str, pending: _Pending, partition: int, now: float) -> None:
         pending.partitions.append(partition)
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
-        fields = {
-            headers.CORRELATION_ID: request_id,
-            headers.REPLY_TOPIC: self._responses,
-            headers.REPLY_PARTITION: str(self.reply_partition),
-            headers.DEADLINE_MS: str(pending.deadline_ms),
-            headers.ATTEMPT: str(len(pending.partitions)),
-            headers.CE_ID: request_id,
-            headers.CE_TYPE: f"{FeedRequest.TYPE}.v{FeedRequest.VERSION}",
-        } | carrier
+        fields = request_headers(
+            request_id,
+            reply_topic=self._responses,
+            reply_partition=self.reply_partition,
+            deadline_ms=pending.deadline_ms,
+            attempt=len(pending.partitions),
+        )
         self._producer.produce(
-            self._requests,
-            key=pending.request.user_id.encode(),
-            value=encode(pending.request),
-            partition=partition,
-            headers=[(name, value.encode()) for name, value in fields.items()],
+            self._requests, key=pending.request.user_id.encode(), value=encode(pending.request), partition=partition, headers=fields
         )
         self._router.sent(partition, request_id, now)
 
@@ -253,22 +232,19 @@ class FeedClient:
             if not failure.retriable():
                 _log.warning("reading %s failed: %s", self._responses, failure.str())
             return
-        pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-        found = {name: value for name, value in pairs if value is not None}
-        request_id = found.get(headers.CORRELATION_ID, message.key() or b"").decode()
-        attempt = int(found.get(headers.ATTEMPT, b"1"))
+        reply = reply_of(message)
         now = time.monotonic()
         with self._lock:
-            pending = self._pending.get(request_id)
+            pending = self._pending.get(reply.request_id)
             if pending is None:
-                self._on_late(request_id, attempt, now)
+                self._on_late(reply, now)
                 return
-            self._router.answered(pending.partitions[min(attempt, len(pending.partitions)) - 1], request_id, now)
-            del self._pending[request_id]
+            self._router.answered(pending.partitions[min(reply.attempt, len(pending.partitions)) - 1], reply.request_id, now)
+            del self._pending[reply.request_id]
             if len(pending.partitions) > 1:
-                self._hedged[request_id] = pending
+                self._hedged[reply.request_id] = pending
         self._places.release()
-        self._settle(pending, message.value() or b"")
+        self._settle(pending, reply.value)
 
     def _settle(self, pending: _Pending, value: bytes) -> None:
         try:
@@ -285,12 +261,12 @@ class FeedClient:
                 ContractError(expected=refusal.expected, got=refusal.got, where=f"{self._requests} {refusal.path}", do=refusal.do)
             )
 
-    def _on_late(self, request_id: str, attempt: int, now: float) -> None:
-        settled = self._hedged.get(request_id)
+    def _on_late(self, reply: Reply, now: float) -> None:
+        settled = self._hedged.get(reply.request_id)
         if settled is None:
             return
         self.counts.late += 1
-        self._router.answered(settled.partitions[min(attempt, len(settled.partitions)) - 1], request_id, now)
+        self._router.answered(settled.partitions[min(reply.attempt, len(settled.partitions)) - 1], reply.request_id, now)
 
     def _on_time(self, now: float) -> None:
         failed: list[_Pending] = []
@@ -326,7 +302,10 @@ class FeedClient:
 
     def _hedge(self, request_id: str, pending: _Pending, now: float) -> None:
         next_at = pending.deadline
-        if len(pending.partitions) < self.max_attempts:
+        if len(pending.partitions) < self.max_attempts and self._hedges_left < 1:
+            next_at = min(now + self.hedge_after, pending.deadline)
+        elif len(pending.partitions) < self.max_attempts:
+            self._hedges_left -= 1
             self._send(request_id, pending, self._router.alternative(pending.partitions[-1]), now)
             self.counts.hedged += 1
             if len(pending.partitions) < self.max_attempts:

@@ -1,0 +1,83 @@
+"""What a feed client puts on the request topic and finds on the response topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import stamina
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from opentelemetry import propagate
+
+from schemas import headers
+from schemas.feed import FeedRequest
+from serving.errors import TransportError
+
+
+class Reply(NamedTuple):
+    """An answer as it came: whose it is, to which attempt, its bytes."""
+
+    request_id: str
+    attempt: int
+    value: bytes
+
+
+def reply_of(message: Message) -> Reply:
+    """Read an answer's headers; anything can stand on a shared topic, so nothing is taken for granted."""
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    found: Mapping[str, bytes] = {name: value for name, value in pairs if value is not None}
+    request_id = found.get(headers.CORRELATION_ID, message.key() or b"").decode(errors="replace")
+    attempt = found.get(headers.ATTEMPT, b"1")
+    return Reply(request_id, max(int(attempt), 1) if attempt.isdigit() else 1, message.value() or b"")
+
+
+def request_headers(
+    request_id: str, *, reply_topic: str, reply_partition: int, deadline_ms: int, attempt: int
+) -> list[tuple[str, str | bytes | None]]:
+    """Return the headers of a request: correlation, reply address, deadline, CloudEvents, trace context."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    fields = {
+        headers.CORRELATION_ID: request_id,
+        headers.REPLY_TOPIC: reply_topic,
+        headers.REPLY_PARTITION: str(reply_partition),
+        headers.DEADLINE_MS: str(deadline_ms),
+        headers.ATTEMPT: str(attempt),
+        headers.CE_ID: request_id,
+        headers.CE_TYPE: f"{FeedRequest.TYPE}.v{FeedRequest.VERSION}",
+    } | carrier
+    return [(name, value.encode()) for name, value in fields.items()]
+
+
+def count_partitions(consumer: Consumer, topic: str) -> int:
+    """Return how many partitions a topic has.
+
+    Raises
+    ------
+    TransportError
+        If the broker does not answer or has no such topic.
+    """
+    try:
+        metadata = consumer.list_topics(topic, timeout=10).topics[topic]
+    except KafkaException as error:
+        raise unreachable(error) from None
+    if metadata.error is not None:
+        raise TransportError(expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`")
+    return len(metadata.partitions)
+
+
+def end_of(consumer: Consumer, topic: str, partition: int) -> int:
+    """Return the offset after the last record of a partition; raises as `count_partitions` does."""
+    try:
+        for attempt in stamina.retry_context(on=KafkaException, attempts=None, timeout=10):  # a topic just made has no leader yet
+            with attempt:
+                _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+    except KafkaException as error:
+        raise unreachable(error) from None
+    return int(end)
+
+
+def unreachable(error: KafkaException) -> TransportError:
+    """Say that the broker does not answer."""
+    detail = error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
+    return TransportError(expected="an answer of the broker", got=detail, where="bootstrap.servers", do="run `penstock status`")
