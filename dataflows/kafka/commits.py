@@ -54,7 +54,7 @@ class Commits:
 
     def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         """Hear of the end of a commit; what failed is committed again at the next turn."""
-        self._under_way -= 1
+        self._under_way = max(0, self._under_way - 1)
         failed = [part for part in partitions if error is not None or part.error is not None]
         for part in failed:
             self.forget(part.topic, part.partition)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bytewax.inputs import StatelessSourcePartition
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from dataflows.kafka.batch import Offsets, RequestBatch, SideBatch
 from dataflows.kafka.clients import (
@@ -20,14 +20,13 @@ from dataflows.kafka.clients import (
     read_batch,
 )
 from dataflows.kafka.commits import Commits, commit_now, lags
-from dataflows.kafka.errors import TransportError
+from dataflows.kafka.errors import TransportError, cause
 from dataflows.kafka.outstanding import Outstanding
 from dataflows.kafka.reader import AT_ONCE, KafkaPart
 from dataflows.kafka.source import KafkaSource
 
 if TYPE_CHECKING:
     from dataflows.kafka.group import GroupSource
-
 
 LEAVE_S = 2.0
 
@@ -128,11 +127,12 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         self._is_leaving = True
         # Unsubscribing makes a static member leave too, which close() does not; and it runs the rebalance here, where librdkafka
         # copes with it: left to close(), it now and then waits for itself for ever.
-        consumer.unsubscribe()
+        try:
+            consumer.unsubscribe()
+        except KafkaException as exception:
+            logger.warning("%s: %s", self._where, cause(exception).str())
         patience = Deadline(LEAVE_S)
-        while consumer.assignment() and not patience.over:
-            consumer.poll(0.01)
-        while consumer.poll(0) is not None:
+        while (consumer.poll(0.01) is not None or self.owned) and not patience.over:
             pass
         close(consumer)
 
