@@ -277,6 +277,14 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         codes, counts = self._pairs.row(code)
         return heaviest(codes, weights_of(counts, watches[code], watches[codes], COSINE), n)
 
+    def neighbours_of(self, video_id: str) -> Neighbours:
+        """Return the neighbours of a video as they stand, whether or not they were told; none for an unknown video."""
+        self._settle()
+        code = self._codes.get(video_id)
+        if code is None:
+            return Neighbours(video_id=video_id, as_of_ms=self._as_of_ms, video_ids=[], weights=[])
+        return self._list(code, np.array(self._watches, dtype=np.float64))
+
     def _list(self, code: int, watches: NDArray[np.float64]) -> Neighbours:
         codes, counts = self._pairs.row(code)
         near = self._nearest(code, self.listed, watches)
