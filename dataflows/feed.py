@@ -81,7 +81,13 @@ def flow(part: Part) -> Dataflow:
         part.log.error("segment could not be loaded, the old one stays", segment_id=announced.segment_id, error=str(error))
 
     answering = Answering(
-        engine=FeedEngine(tables=tables, secret=token_secret(part.settings), seed=part.settings.seed, worker=part.name, pipeline=pipeline),
+        engine=FeedEngine(
+            tables=tables,
+            secret=token_secret(part.settings),
+            seed=part.settings.seed,
+            worker=f"{part.name}@{time.time_ns() // 1_000_000}",
+            pipeline=pipeline,
+        ),
         store=UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S)),
         loader=SegmentLoader(part.settings.home / "segments", on_failure=not_loaded),
         topics=Topics(

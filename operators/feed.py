@@ -115,10 +115,13 @@ class FeedEngine:
         """
         asked = query(tables=self.tables, request=request, request_id=request_id, now_ms=now_ms, read=read, seed=self.seed)
         outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
+        if not outcome.slots and outcome.skipped:
+            # What was cut may hold what there is to show; a replay, which is never cut, takes the same way.
+            outcome = self.pipeline.run(asked, limit=request.limit, skip=skip)
         exhausted = not outcome.slots and self.tables.items.n_listed > 0
         if exhausted:
             asked = replace(asked, relaxed=EXHAUSTED)
-            outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
+            outcome = self.pipeline.run(asked, limit=request.limit, skip=outcome.skipped)
         level = self._level(asked, outcome, exhausted)
         items = self._items(asked, outcome)
         response = FeedResponse(
