@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TypeAlias
 
 from operators.profiles.interest import GAINS, MAX_STRENGTH, POSITIVE, SHOWN, faded
-from operators.profiles.row import UserRow, index_in, new_tag, pane_of, place
+from operators.profiles.row import Panes, TagRow, UserRow, index_in, new_tag, pane_of, place
 from operators.windows.counting import increments
 from schemas.features import PANE_MS, Counter
 from schemas.telemetry import Event, InteractionType, UserHistory
+
+Adds: TypeAlias = tuple[tuple[Counter, int], ...]
 
 _SHOWING = frozenset({InteractionType.IMPRESSION, InteractionType.WATCH_TIME})
 _HIDING = frozenset({InteractionType.NOT_INTERESTED, InteractionType.REPORT})
@@ -49,22 +52,14 @@ class Folding:
         row.version += 1
         row.updated_ms = max(row.updated_ms, at_ms)
         adds = increments(event)
-        if adds:
-            minute = at_ms // PANE_MS
-            counts = pane_of(row.panes, minute)
-            totals = row.totals
-            if counts is None:
-                row.late += 1
-                for counter, n in adds:
-                    totals[counter] += n
-            else:
-                for counter, n in adds:
-                    totals[counter] += n
-                    counts[counter] += n
-        gain = GAINS.get(kind)
-        if adds or gain is not None:
-            for tag in dict.fromkeys(event.tags):
-                self._tag(row, tag, at_ms, adds, 0.0 if gain is None else gain)
+        minute = at_ms // PANE_MS
+        if adds and not _add(adds, row.totals, row.panes, minute):
+            row.late += 1
+        gain = GAINS.get(kind, 0.0)
+        if adds or gain:
+            tags = event.tags
+            for tag in tags if len(tags) < 2 else dict.fromkeys(tags):
+                self._tag(row.tags, tag, at_ms, adds, gain)
         if kind in _SHOWING:
             share = 0 if kind is _IMPRESSION else adds[2][1]
             return self._shown(row, event.video_id, at_ms, SHOWN + (1.0 - SHOWN) * share / 1000, moves=kind is _IMPRESSION)
@@ -89,24 +84,19 @@ class Folding:
         row.seen_count += len(seen)
         return seen
 
-    def _tag(self, row: UserRow, tag: str, at_ms: int, adds: tuple[tuple[Counter, int], ...], gain: float) -> None:
-        one = row.tags.get(tag)
+    def _tag(self, tags: dict[str, TagRow], tag: str, at_ms: int, adds: Adds, gain: float) -> None:
+        one = tags.get(tag)
         if one is None:
-            if len(row.tags) >= self.max_tags:
-                del row.tags[min(row.tags, key=lambda name: (row.tags[name].at_ms, name))]
-            one = row.tags[tag] = new_tag(at_ms)
+            if len(tags) >= self.max_tags:
+                del tags[min(tags, key=lambda name: (tags[name].at_ms, name))]
+            one = tags[tag] = new_tag(at_ms)
         age_ms = at_ms - one.at_ms
         if age_ms > 0:
             one.weight = faded(one.weight, age_ms, self._half_life_ms) + gain
             one.at_ms = at_ms
-        else:
+        elif gain:
             one.weight += faded(gain, -age_ms, self._half_life_ms)
-        if adds:
-            counts = pane_of(one.panes, at_ms // PANE_MS)
-            for counter, n in adds:
-                one.totals[counter] += n
-                if counts is not None:
-                    counts[counter] += n
+        _add(adds, one.totals, one.panes, at_ms // PANE_MS)
 
     def _shown(self, row: UserRow, video_id: str, at_ms: int, strength: float, *, moves: bool) -> bool:
         """Put the video among the recent ones: a showing moves it to its time, a watch end only raises its strength."""
@@ -143,3 +133,16 @@ class Folding:
             listed.append(one)
             if len(listed) > self.max_listed:
                 del listed[0]
+
+
+def _add(adds: Adds, totals: list[int], panes: Panes, minute: int) -> bool:
+    """Count in the totals and in the minute's pane; return False where it is too late for that."""
+    counts = panes[-1][1] if panes and panes[-1][0] == minute else pane_of(panes, minute) if adds else None
+    if counts is None:
+        for counter, n in adds:
+            totals[counter] += n
+        return False
+    for counter, n in adds:
+        totals[counter] += n
+        counts[counter] += n
+    return True

@@ -53,4 +53,4 @@ def faded(weight: float, age_ms: int, half_life_ms: int) -> float:
     >>> faded(2.0, 3_600_000, 3_600_000)
     1.0
     """
-    return weight if age_ms <= 0 else float(weight * 2.0 ** (-age_ms / half_life_ms))
+    return weight if age_ms <= 0 or not weight else float(weight * 2.0 ** (-age_ms / half_life_ms))

@@ -162,11 +162,6 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         self._settle()
         return sorted(bucket for bucket, packed in self._packed.items() if packed)
 
-    def state_of(self, user_id: str) -> bytes | None:
-        """Return a person's row, packed; None where nothing is known."""
-        row = self._unpacked.get(user_id)
-        return self._packed.get(self._bucket(user_id), {}).get(user_id) if row is None else pack_row(row)
-
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
         """Yield people of a few streams, and more people than may be held."""

@@ -24,6 +24,10 @@ COUNTED: dict[InteractionType, Counter] = {
 
 MAX_WATCH_MS = 86_400_000
 
+_ONES: dict[InteractionType, tuple[tuple[Counter, int], ...]] = {
+    kind: ((COUNTED[kind], 1),) if kind in COUNTED else () for kind in InteractionType if kind is not InteractionType.WATCH_TIME
+}
+
 
 def watch_ms(value: float | None) -> int:
     """Return the time watched in whole milliseconds, at most a day, from the seconds of a watch_time event.
@@ -58,14 +62,12 @@ def increments(event: Event) -> tuple[tuple[Counter, int], ...]:
     >>> [(counter.name, n) for counter, n in increments(watch)]
     [('WATCHES', 1), ('WATCH_MS', 5000), ('COMPLETION_PERMILLE', 250)]
     """
-    counter = COUNTED.get(event.interaction_type)
-    if counter is None:
-        return ()
-    if counter is not Counter.WATCHES:
-        return ((counter, 1),)
+    ones = _ONES.get(event.interaction_type)
+    if ones is not None:
+        return ones
     watched_ms = watch_ms(event.value)
     return (
-        (counter, 1),
+        (Counter.WATCHES, 1),
         (Counter.WATCH_MS, watched_ms),
         (Counter.COMPLETION_PERMILLE, completion_permille(watched_ms, event.duration_ms, event.completed)),
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.features import Counter, Decayed
+from schemas.features import Counter
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -71,14 +71,6 @@ def value_at(values: NDArray[np.float64], at_ms: NDArray[np.int64], now_ms: int)
     """
     age_ms = np.maximum(now_ms - at_ms, 0)
     aged: NDArray[np.float64] = values * np.exp2(-(age_ms[:, None] / HALF_LIVES_MS))
-    return aged
-
-
-def values_now(decayed: Decayed | None, now_ms: int) -> NDArray[np.float64]:
-    """Return one entity's decayed sums at `now_ms`, (N_DECAYED,) float64; zeros where nothing is known."""
-    if decayed is None or len(decayed.values) != N_DECAYED:
-        return np.zeros(N_DECAYED)
-    aged: NDArray[np.float64] = value_at(np.array([decayed.values]), np.array([decayed.at_ms]), now_ms)[0]
     return aged
 
 

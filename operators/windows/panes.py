@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.windows.arrays import grown
-from schemas.features import N_COUNTERS, PANE_MS, PANES, Pane
+from schemas.features import N_COUNTERS, PANES, Pane
 
 Ints = NDArray[np.int64]
 
@@ -98,14 +98,6 @@ class PaneTable:
         panes = list(map(Pane, minutes[filled].tolist(), counts[filled].tolist()))
         ends = np.cumsum(filled.sum(axis=1)).tolist()
         return [panes[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-    def window(self, rows: Ints, minutes: int, now_ms: int) -> Ints:
-        """Return the sums of the minutes (now − `minutes`, now], shape (n, N_COUNTERS); `minutes` at most PANES."""
-        now_minute = now_ms // PANE_MS
-        stamps = self.newest[rows, None] - (self.newest[rows, None] - _SLOTS) % PANES
-        inside = (stamps > now_minute - minutes) & (stamps <= now_minute)
-        sums: Ints = (self.panes[rows] * inside[:, :, None]).sum(axis=1)
-        return sums
 
     def _advance(self, rows: Ints, minutes: Ints) -> None:
         """Count the late, move `newest`, and empty the slots that it enters."""

@@ -14,11 +14,9 @@ from operators.windows.counting import increments
 from operators.windows.decay import DAY_MS, DECAYED, HALF_LIVES_MS, HOUR_MS, DecayedTable, index_of, value_at
 from operators.windows.entities import EntityWindows
 from operators.windows.panes import PaneTable
-from schemas.features import MAX_SURFACES, N_COUNTERS, PANE_MS, PANES, Counter, EntityCounters
+from schemas.features import MAX_SURFACES, N_COUNTERS, PANES, Counter, EntityCounters
 from schemas.telemetry import Context, Event, InteractionType
 from serving.recount import Recount
-
-T0_MINUTE = T0_MS // PANE_MS
 
 # (row, minute, counter, amount): minutes are drawn so that many are late
 ADDS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 100), st.integers(0, N_COUNTERS - 1), st.integers(1, 5)), max_size=60)
@@ -65,17 +63,6 @@ def test_panes_and_totals_do_not_depend_on_the_order_of_arrival(adds: list[tuple
     rows = np.arange(4)
     assert tables[0].panes_of(rows) == tables[1].panes_of(rows)
     assert (tables[0].totals == tables[1].totals).all()
-
-
-def test_a_window_is_taken_at_the_readers_now() -> None:
-    # minutes:   100 ─── 104 ─ 105         reader at 105: (100, 105] holds 104, 105
-    #            1       2     4           reader at 110: (105, 110] holds nothing
-    table = PaneTable(capacity=1)
-    add(table, [(0, 100, 0, 1), (0, 104, 0, 2), (0, 105, 0, 4)])
-    row = np.array([0])
-    sums = {now: int(table.window(row, 5, now * PANE_MS)[0, 0]) for now in (104, 105, 108, 109, 110)}
-    assert sums == {104: 3, 105: 6, 108: 6, 109: 4, 110: 0}
-    assert int(table.window(row, PANES, 134 * PANE_MS)[0, 0]) == 4
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 10 * DAY_MS)), max_size=40), st.integers(1, 40))
