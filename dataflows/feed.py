@@ -5,6 +5,7 @@ One process per member of the consumer group. Every member reads the side topics
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
