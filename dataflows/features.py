@@ -36,6 +36,8 @@ WRITING_SHARE = 0.1
 """Of the time, at most; below about 2,000 events/s rows go out every USERS_EVERY all the same."""
 SNAPSHOT_EVERY = timedelta(seconds=5)
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_history = msgspec.json.Decoder(UserHistory).decode
 
@@ -97,11 +99,11 @@ def arrivals(batch: Batch, topics: Topics, count: Count) -> list[Arrived]:
         read = [(partition or 0, offset or 0, value) for partition, offset, value in places if value is not None]
         try:
             out += [Arrived(partition, offset, decode(value)) for partition, offset, value in read]
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             for partition, offset, value in read:
                 try:
                     out.append(Arrived(partition, offset, decode(value)))
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                except UNREADABLE:
                     count("rejected", 1)
     count("records", len(batch))
     return out

@@ -58,11 +58,15 @@ class Parser:
             size = f"at most {self.max_bytes} bytes"
             return Parsed([], [record.letter(ReasonCode.OVERSIZED, expected=size, got=f"{len(value)} bytes", path="$")])
         try:
+            return self._parsed(record, value)
+        except RecursionError:
+            return Parsed([], [record.letter(ReasonCode.MALFORMED, expected="a batch of telemetry", got="JSON nested too deep", path="$")])
+
+    def _parsed(self, record: RawRecord, value: bytes) -> Parsed:
+        try:
             batch = decode(TelemetryBatch, value)
         except DecodeError as error:
             return self._taken_apart(record, value, error)
-        except RecursionError:
-            return Parsed([], [record.letter(ReasonCode.MALFORMED, expected="a batch of telemetry", got="JSON nested too deep", path="$")])
         device_id = self.scrubber.device(batch.device_id)
         parsed = Parsed([], [])
         for index, event in enumerate(batch.events):

@@ -112,3 +112,20 @@ def test_nothing_that_comes_in_raises_and_nothing_is_lost(value: Any) -> None:
     assert len(parsed.candidates) + len(parsed.letters) == (
         1 if isinstance(value, bytes) or parsed.letters and parsed.letters[0].event_index < 0 else 2
     )
+
+
+@pytest.mark.parametrize("place", ["x", "user_id", "event", "value", "events"])
+def test_json_that_is_nested_too_deep_is_set_aside_wherever_it_stands(place: str) -> None:
+    deep = b"[" * 20_000 + b"]" * 20_000
+    event = msgspec.json.encode(_event(value={}))
+    values = {
+        "x": b'{"user_id":1,"x":' + deep + b"}",
+        "user_id": b'{"user_id":' + deep + b"}",
+        "event": b'{"user_id":"u","events":[{"event_id":' + deep + b"}]}",
+        "value": b'{"user_id":"u","events":[' + event[:-1] + b',"x":' + deep + b"}]}",
+        "events": b'{"user_id":"u","events":' + deep + b"}",
+    }
+    parsed = _parse(values[place])
+    assert parsed.candidates == []
+    assert {letter.reason for letter in parsed.letters} <= {ReasonCode.MALFORMED, ReasonCode.WRONG_TYPE}
+    assert len(parsed.letters) == 1
