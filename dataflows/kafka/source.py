@@ -18,6 +18,9 @@ class KafkaSource(FixedPartitionedSource[Batch, Offsets]):
     The truth of where to go on is the snapshot, ``{(topic, partition): next offset}``. The same numbers are committed about once a
     second under ``group``, so that standard tools show the lag; they are for show and never read.
 
+    Order holds within a partition. Between partitions it may be another when the same offsets are read again after a crash: what must
+    be the same then may depend on one partition only, or must order its input by itself.
+
     A broker that is away is waited for, also at the start. A partition that was added to a known topic while the flow was down
     starts at its first message. With ``start="latest"`` the end is resolved to numbers when the source opens; a crash before the
     first closed epoch resolves it anew.
