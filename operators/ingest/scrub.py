@@ -36,8 +36,9 @@ class Scrubber:
     >>> scrubber = Scrubber(key=b"k")
     >>> scrubber.device("phone-1") == scrubber.device("phone-1") != scrubber.device("phone-2")
     True
-    >>> scrubber.context(Context(session_id="ann@example.org", region="DE"))
-    Context(session_id='[redacted]', region='DE')
+    >>> context = scrubber.context(Context(session_id="ann@example.org", region="DE"))
+    >>> context.session_id, context.region
+    ('[redacted]', 'DE')
     """
 
     def __init__(self, *, key: bytes) -> None:
