@@ -14,6 +14,7 @@ from operators.base import Example, State, StreamOperator
 from operators.cooccurrence.example_watches import some
 from operators.cooccurrence.pairs import PairCounts
 from operators.cooccurrence.people import LastWatched, People
+from operators.cooccurrence.videos import WatchedVideos
 from operators.cooccurrence.watched import WatchedBefore, Watching
 from operators.cooccurrence.weights import COSINE, four_digits, heaviest, weights_of
 from operators.ingest.repeats import RepeatFold
@@ -77,7 +78,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         popularity: float = 0.8,
         listed: int = 800,
         change: float = 0.1,
-        most_lists: int = 500,
+        most_lists: int = 1_000,
         max_videos: int = 100_000,
         max_pairs: int = 4_096,
         max_users: int = 200_000,
@@ -103,9 +104,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         self.max_users = max_users
         self.tidy_every = tidy_every
         self._fold = RepeatFold()
-        self._ids: list[str] = []
-        self._codes: dict[str, int] = {}
-        self._watches = array("q")
+        self._videos = WatchedVideos()
         self._pairs = PairCounts()
         self._told: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._gone: list[str] = []
@@ -126,7 +125,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
                 self._before(one)
             elif self._fold.admits(one.origin, shard_of(one.user_id)):
                 self._as_of_ms = max(self._as_of_ms, one.at_ms)
-                self._watch(one.user_id, self._code(one.video_id))
+                self._watch(one.user_id, self._videos.code(one.video_id))
         return []
 
     def on_time(self, now_ms: int) -> list[Neighbours]:
@@ -141,7 +140,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         if self._is_pending:
             due = np.sort(due[np.lexsort((due, -growth[due]))[: self.most_lists]])
         self._told[due] = mass[due]
-        watches = np.array(self._watches, dtype=np.float64)
+        watches = self._videos.counts()
         return lists + [self._list(code, watches) for code in due.tolist()]
 
     def snapshot(self) -> State:
@@ -159,13 +158,13 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         head = {
             "version": self.VERSION,
             "marks": self._fold.snapshot(),
-            "ids": self._ids,
-            "watches": self._watches.tobytes(),
+            "ids": self._videos.ids,
+            "watches": self._videos.watches.tobytes(),
             "told": self._told.tobytes(),
             "gone": self._gone,
             "since_tidy": self._since_tidy,
             "as_of_ms": self._as_of_ms,
-            "row_blocks": -(-len(self._ids) // _ROWS_EACH),
+            "row_blocks": -(-len(self._videos) // _ROWS_EACH),
         }
         yield msgspec.msgpack.encode(head)
         for block in self._pairs.pack(_ROWS_EACH):
@@ -184,27 +183,17 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         head = msgspec.msgpack.decode(next(blocks))
         self.check_version(head)
         self._fold.restore([tuple(mark) for mark in head["marks"]])
-        self._ids = head["ids"]
-        self._codes = {video_id: code for code, video_id in enumerate(self._ids)}
-        self._watches = array("q", head["watches"])
+        self._videos.put(head["ids"], array("q", head["watches"]))
         self._told = np.frombuffer(head["told"], dtype=np.int64).copy()
         self._gone, self._since_tidy, self._as_of_ms = head["gone"], head["since_tidy"], head["as_of_ms"]
         self._pairs = PairCounts()
-        self._pairs.grow(len(self._ids))
+        self._pairs.grow(len(self._videos))
         for _ in range(head["row_blocks"]):
             self._pairs.unpack(msgspec.msgpack.decode(next(blocks), type=_Block))
         self._people = LastWatched(most=self.max_users)
         for block in blocks:
             self._people.unpack(msgspec.msgpack.decode(block, type=People))
         self._is_pending = True
-
-    def _code(self, video_id: str) -> int:
-        code = self._codes.get(video_id)
-        if code is None:
-            code = self._codes[video_id] = len(self._ids)
-            self._ids.append(video_id)
-            self._watches.append(0)
-        return code
 
     def _watch(self, user_id: str, code: int) -> None:
         codes = self._people.of(user_id)
@@ -221,7 +210,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
     def _before(self, history: WatchedBefore) -> None:
         codes = self._people.of(history.user_id)
         known = set(codes)
-        earlier = array("i", [code for code in dict.fromkeys(map(self._code, history.video_ids)) if code not in known])
+        earlier = array("i", [code for code in dict.fromkeys(map(self._videos.code, history.video_ids)) if code not in known])
         line = earlier + codes
         n = len(earlier)
         for at in range(min(len(line), n + self.recent)):
@@ -234,7 +223,7 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         self._tidy()
 
     def _count(self, code: int, others: array[int]) -> None:
-        self._watches[code] += 1
+        self._videos.watches[code] += 1
         self._since_tidy += 1
         self._is_pending = True
         if others:
@@ -244,8 +233,8 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
 
     def _settle(self) -> None:
         self._pairs.flush()
-        self._pairs.grow(len(self._ids))
-        more = len(self._ids) - len(self._told)
+        self._pairs.grow(len(self._videos))
+        more = len(self._videos) - len(self._told)
         if more > 0:
             self._told = np.concatenate([self._told, np.zeros(more, dtype=np.int64)])
 
@@ -254,11 +243,11 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
             return
         self._since_tidy = 0
         self._settle()
-        watches = np.array(self._watches, dtype=np.float64)
+        watches = self._videos.counts()
         for code in range(len(self._pairs)):
             if len(self._pairs.row(code)[0]) > self.max_pairs:
                 self._pairs.keep(code, self._nearest(code, self.max_pairs * 3 // 4, watches))
-        if len(self._ids) > self.max_videos:
+        if len(self._videos) > self.max_videos:
             self._forget_videos(watches)
 
     def _forget_videos(self, watches: NDArray[np.float64]) -> None:
@@ -266,11 +255,9 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
         new_codes = np.full(len(watches), -1, dtype=np.int32)
         new_codes[stay] = np.arange(len(stay), dtype=np.int32)
         self._pairs.recode(new_codes)
-        self._gone += [self._ids[code] for code in np.flatnonzero((new_codes < 0) & (self._told > 0)).tolist()]
+        self._gone += [self._videos.ids[code] for code in np.flatnonzero((new_codes < 0) & (self._told > 0)).tolist()]
         self._told = self._told[stay]
-        self._watches = array("q", [self._watches[code] for code in stay.tolist()])
-        self._ids = [self._ids[code] for code in stay.tolist()]
-        self._codes = {video_id: code for code, video_id in enumerate(self._ids)}
+        self._videos.keep(stay.tolist())
         self._people.recode(new_codes)
 
     def _nearest(self, code: int, n: int, watches: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -280,17 +267,17 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
     def neighbours_of(self, video_id: str) -> Neighbours:
         """Return the neighbours of a video as they stand, whether or not they were told; none for an unknown video."""
         self._settle()
-        code = self._codes.get(video_id)
+        code = self._videos.find(video_id)
         if code is None:
             return Neighbours(video_id=video_id, as_of_ms=self._as_of_ms, video_ids=[], weights=[])
-        return self._list(code, np.array(self._watches, dtype=np.float64))
+        return self._list(code, self._videos.counts())
 
     def _list(self, code: int, watches: NDArray[np.float64]) -> Neighbours:
         codes, counts = self._pairs.row(code)
         near = self._nearest(code, self.listed, watches)
         codes, weights = codes[near], weights_of(counts[near], watches[code], watches[codes[near]], self.popularity)
         best = heaviest(codes, weights, self.listed)
-        ids = self._ids
+        ids = self._videos.ids
         return Neighbours(
             video_id=ids[code],
             as_of_ms=self._as_of_ms,
