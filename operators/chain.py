@@ -28,15 +28,15 @@ def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
     """Return the feed's stages: what runs, in which order of importance, and how much of each."""
     return Pipeline(
         sources=(
-            WatchedTogether(most=500),
+            WatchedTogether(most=700),
             FollowedCreators(most=60),
             NearTaste(most=120),
-            PopularOnSurface(most=250),
+            PopularOnSurface(most=400),
             TrendingInRegion(most=60),
             TrendingInCategories(most=60),
             Trending(most=120),
             FreshUploads(most=60),
-            Popular(most=150),
+            Popular(most=250),
             ExplorationPool(most=50),
             WholeCatalogue(most=1_200),
         ),

@@ -39,10 +39,10 @@ class Feature:
 
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("co_watched", "ln(sum_r 0.95^r w(recent_r, v) + 0.002)", 4.0, f.co_watched),
+    Feature("co_watched", "ln(sum_r 0.95^r w(recent_r, v) + 0.0005)", 3.5, f.co_watched),
     Feature("surface_impressions_24h", "ln(impressions on the surface, half-life 24 h, + 0.2)", 0.6, f.surface_impressions),
-    Feature("impressions_1h", "ln(impressions, half-life 1 h, + 0.3)", 0.35, lambda v: np.log(f.impressions_1h(v) + 0.3)),
-    Feature("long_view_rate_96h", "(long views + 1.6) / (impressions + 5), half-life 96 h", 1.2, f.long_view_rate),
+    Feature("impressions_1h", "ln(impressions, half-life 1 h, + 0.3)", 0.4, lambda v: np.log(f.impressions_1h(v) + 0.3)),
+    Feature("long_view_rate_96h", "(long views + 1.6) / (impressions + 5), half-life 96 h", 1.4, f.long_view_rate),
     Feature("long_views_24h", "ln(long views, half-life 24 h, + 0.3)", 0.0, lambda v: np.log(f.long_views_24h(v) + 0.3)),
     Feature("watches", "ln(watches + 3)", 0.0, lambda v: np.log(v.total(Counter.WATCHES) + 3)),
     Feature("impressions_5m", "ln(impressions in 5 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.IMPRESSIONS, 5))),

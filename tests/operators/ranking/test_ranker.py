@@ -40,16 +40,16 @@ def test_names_are_unique_and_the_version_follows_the_formulas() -> None:
 
 def test_the_prior_is_the_one_that_was_found_on_the_real_log() -> None:
     weights = dict(zip(NAMES, INITIAL["taken"][:-1].tolist(), strict=True))
-    assert weights["co_watched"] == pytest.approx(4.0)
+    assert weights["co_watched"] == pytest.approx(3.5)
     assert weights["surface_impressions_24h"] == pytest.approx(0.6)
-    assert weights["impressions_1h"] == pytest.approx(0.35)
-    assert weights["long_view_rate_96h"] == pytest.approx(1.2)
+    assert weights["impressions_1h"] == pytest.approx(0.4)
+    assert weights["long_view_rate_96h"] == pytest.approx(1.4)
 
 
 def test_co_watched_counts_the_newest_most() -> None:
     records = [item("a"), item("b"), neighbours("x", {"a": 0.1}), neighbours("y", {"a": 0.2})]
     got = values_of(records, "co_watched", person=state(recent=taken(["x", "y"])))
-    assert got == pytest.approx({"a": np.log(0.2 + 0.95 * 0.1 + 0.002), "b": np.log(0.002)})
+    assert got == pytest.approx({"a": np.log(0.2 + 0.95 * 0.1 + 0.0005), "b": np.log(0.0005)})
 
 
 def test_surface_impressions_are_those_of_the_surface_or_of_all() -> None:
