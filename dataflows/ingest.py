@@ -99,7 +99,7 @@ def _upserts(message: Message) -> list[Upsert]:
         return [] if key is None else [Upsert((_bytes(key) or b"").decode(errors="replace"), None)]
     try:
         item = decode(CatalogItem, value)
-    except DecodeError:
+    except (DecodeError, RecursionError):
         return []
     return [Upsert(item.video_id, item)]
 
