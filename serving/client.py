@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -22,39 +21,18 @@ from schemas.codec import DecodeError, decode, encode
 from schemas.feed import FeedRequest, FeedResponse
 from schemas.partition import partition_for
 from serving.errors import ContractError, TransportError
-from serving.routing import PartitionRouter
+from serving.pending import ClientCounts, Pending
+from serving.routing import HedgeBudget, PartitionRouter
 from serving.wire import Reply, count_partitions, end_of, reply_of, request_headers
 
 REQUESTS = "feed.requests"
 RESPONSES = "feed.responses"
-_HEDGES_AT_ONCE = 50.0
-_HEDGES_PER_S = 5.0
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class ClientCounts:
-    """What a client has seen so far."""
-
-    sent: int = 0
-    answered: int = 0
-    hedged: int = 0
-    late: int = 0
-    unanswered: int = 0
-
-
-@dataclass(slots=True)
-class _Pending:
-    request: FeedRequest
-    future: Future[FeedResponse]
-    deadline: float
-    deadline_ms: int
-    partitions: list[int] = field(default_factory=list)
-
-
 class FeedClient:
-    """Asks for feeds by producing to `feed.requests` and reads the answers from its own partition of `feed.responses`.
+    """Asks for feeds on `feed.requests` and reads the answers from its own partition of `feed.responses`.
 
     A request that stays unanswered for `hedge_after` seconds is sent again, with the same id and the next attempt number, to the
     partition that answered last: a dead worker costs one hedge, not a rebalance (Dean and Barroso, "The Tail at Scale", CACM 2013). The
@@ -71,13 +49,13 @@ class FeedClient:
     max_attempts : int
         Attempts per request in all; 1 never hedges.
     hedge_share : float
-        Hedges per request in the long run at most, beside 5 a second and 50 at once: when everything is slow, asking twice makes it slower.
+        Hedges per request in the long run at most (see HedgeBudget).
     max_in_flight : int
         Requests unanswered at once; `submit` waits for a place beyond that.
     reply_partition : int or None
         Partition of `feed.responses` that is this client's own; None draws it from the client's id.
     topic_prefix : str
-        Prefix of every topic name, as in `Settings.topic_prefix`.
+        As in `Settings.topic_prefix`.
 
     Examples
     --------
@@ -123,11 +101,11 @@ class FeedClient:
         )
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(max_in_flight)
-        self._pending: dict[str, _Pending] = {}
-        self._hedged: dict[str, _Pending] = {}
+        self._pending: dict[str, Pending] = {}
+        self._hedged: dict[str, Pending] = {}
         self._timers: list[tuple[float, int, str]] = []
         self._timer_number = 0
-        self._hedges_left, self._sent_at = _HEDGES_AT_ONCE, time.monotonic()
+        self._budget = HedgeBudget(share=hedge_share)
         self._closed = threading.Event()
         self._router, self.reply_partition = self._take_partition(reply_partition)
         self._thread = threading.Thread(target=self._run, name="feed-client", daemon=True)
@@ -156,7 +134,7 @@ class FeedClient:
         return self.ask(FeedRequest(user_id=user_id, limit=limit), timeout=timeout)
 
     def ask(self, request: FeedRequest, *, timeout: float | None = None) -> FeedResponse:
-        """Send a request and wait for its answer; raises as `feed` does."""
+        """Send a request and wait; raises as `feed` does."""
         return self.submit(request, timeout=timeout).result()
 
     async def ask_async(self, request: FeedRequest, *, timeout: float | None = None) -> FeedResponse:  # noqa: ASYNC109
@@ -179,7 +157,7 @@ class FeedClient:
         if not self._places.acquire(timeout=allowed):
             raise TransportError(expected=f"at most {self.max_in_flight} requests in flight", got="no place in time", where="FeedClient")
         now = time.monotonic()
-        pending = _Pending(checked, Future(), now + allowed, int((time.time() + allowed) * 1000))
+        pending = Pending(checked, Future(), now + allowed, int((time.time() + allowed) * 1000))
         request_id = str(checked.request_id)
         with self._lock:
             if request_id in self._pending:
@@ -187,8 +165,7 @@ class FeedClient:
                 raise ContractError(expected="a new request_id", got=f"{request_id}, which is under way", where="FeedRequest.request_id")
             self._pending[request_id] = pending
             self.counts.sent += 1
-            self._hedges_left += self.hedge_share + (now - self._sent_at) * _HEDGES_PER_S
-            self._hedges_left, self._sent_at = min(self._hedges_left, _HEDGES_AT_ONCE), now
+            self._budget.earn(now)
             self._send(request_id, pending, self._router.choose(checked.user_id, now), now)
             self._set_timer(min(now + self.hedge_after, pending.deadline), request_id)
         return pending.future
@@ -197,7 +174,7 @@ class FeedClient:
         self._timer_number += 1
         heapq.heappush(self._timers, (at, self._timer_number, request_id))
 
-    def _send(self, request_id: str, pending: _Pending, partition: int, now: float) -> None:
+    def _send(self, request_id: str, pending: Pending, partition: int, now: float) -> None:
         pending.partitions.append(partition)
         fields = request_headers(
             request_id,
@@ -246,7 +223,7 @@ class FeedClient:
         self._places.release()
         self._settle(pending, reply.value)
 
-    def _settle(self, pending: _Pending, value: bytes) -> None:
+    def _settle(self, pending: Pending, value: bytes) -> None:
         try:
             response = decode(FeedResponse, value)
         except DecodeError as error:
@@ -269,7 +246,7 @@ class FeedClient:
         self._router.answered(settled.partitions[min(reply.attempt, len(settled.partitions)) - 1], reply.request_id, now)
 
     def _on_time(self, now: float) -> None:
-        failed: list[_Pending] = []
+        failed: list[Pending] = []
         with self._lock:
             while self._timers and self._timers[0][0] <= now:
                 _, _, request_id = heapq.heappop(self._timers)
@@ -291,21 +268,13 @@ class FeedClient:
                     self._hedge(request_id, pending, now)
         for pending in failed:
             self._places.release()
-            pending.future.set_exception(
-                TransportError(
-                    expected="an answer in time",
-                    got=f"none after {len(pending.partitions)} attempts",
-                    where=f"request {pending.request.request_id} on {self._requests}",
-                    do="look at `penstock status`",
-                )
-            )
+            pending.future.set_exception(pending.unanswered(self._requests))
 
-    def _hedge(self, request_id: str, pending: _Pending, now: float) -> None:
+    def _hedge(self, request_id: str, pending: Pending, now: float) -> None:
         next_at = pending.deadline
-        if len(pending.partitions) < self.max_attempts and self._hedges_left < 1:
+        if len(pending.partitions) < self.max_attempts and not self._budget.spend():
             next_at = min(now + self.hedge_after, pending.deadline)
         elif len(pending.partitions) < self.max_attempts:
-            self._hedges_left -= 1
             self._send(request_id, pending, self._router.alternative(pending.partitions[-1]), now)
             self.counts.hedged += 1
             if len(pending.partitions) < self.max_attempts:

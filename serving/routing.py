@@ -60,3 +60,45 @@ class PartitionRouter:
     def forget(self, partition: int, request_id: str) -> None:
         """Stop waiting for an answer whose deadline has passed."""
         self._owed[partition].pop(request_id, None)
+
+
+class HedgeBudget:
+    """How many requests may be sent again: when everything is slow, asking twice makes it slower.
+
+    A token bucket: each request earns `share` tokens and each second `per_second`; a hedge costs one.
+
+    Parameters
+    ----------
+    share : float
+        Hedges per request in the long run.
+    per_second : float
+        Hedges a second that are allowed whatever the load is.
+    most : float
+        Hedges at once: what a worker's sudden death may cost.
+
+    Examples
+    --------
+    >>> budget = HedgeBudget(share=0.5, per_second=0.0, most=1.0)
+    >>> [budget.spend(), budget.spend()]
+    [True, False]
+    """
+
+    def __init__(self, *, share: float, per_second: float = 5.0, most: float = 50.0) -> None:
+        self.share = share
+        self.per_second = per_second
+        self.most = most
+        self._left = most
+        self._at: float | None = None
+
+    def earn(self, now: float) -> None:
+        """Count a request at `now`, monotonic seconds."""
+        passed = 0.0 if self._at is None else now - self._at
+        self._left = min(self._left + self.share + passed * self.per_second, self.most)
+        self._at = now
+
+    def spend(self) -> bool:
+        """Take a token, and tell whether there was one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
