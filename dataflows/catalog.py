@@ -41,7 +41,7 @@ class CatalogFlow:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.app = make_app(part)
-        self.ends = Ends(part)
+        self.ends = Ends(self.app, part)
         self.view = VectorView(part.settings, part.log)
         self.embed = VectorUpserts(vectors=ContentVectors(seed=part.settings.seed), simhash=SimHash())
         self.items = self._topic("catalog.items")
@@ -49,7 +49,7 @@ class CatalogFlow:
         self.vectors = one_owner_table(self.app, "vectors", self._topic("catalog.vectors"))
         announced = one_owner_table(self.app, "segments", self._topic("catalog.segments"))
         self.segments = Segments(part, vectors=self.vectors, announced=announced, ends=self.ends, dim=self.embed.vectors.dim)
-        self.reached = 0
+        self.reached: int | None = None
         self._moved_at = time.monotonic()
         self._refused = part.counter("catalog_refused", "Catalogue records that fit no contract.")
         self.app.agent(self.items, name="catalog_items")(self.on_items)
@@ -120,10 +120,12 @@ class CatalogFlow:
 
     async def on_time(self) -> None:
         """Show the lag, end a process that stands still, build a segment when one is due."""
+        if self.reached is None:
+            self.reached = await self.ends.committed(self.items)
         end = await self.ends(self.items)
-        if end is None:
+        if end is None or self.reached is None:
             return
-        lag = max(0, end - self.reached) if self.reached else 0
+        lag = max(0, end - self.reached)
         self.part.lag(lag)
         with crash_only(self.part):
             if lag and time.monotonic() - self._moved_at > STALLED_S:

@@ -97,16 +97,18 @@ def tls(settings: Settings) -> ssl.SSLContext:
 
 
 class Ends:
-    """Asks the broker for the end of a topic, on a connection of its own: faust's is held by a fetch that waits for records.
+    """Asks the broker where a topic ends and where the app will go on, on a connection of its own: faust's is held by a fetch that waits.
 
     Parameters
     ----------
+    app
+        The app whose group it asks about; this is no member of it.
     part
         The process.
     """
 
-    def __init__(self, part: Part) -> None:
-        own = {"group.id": f"{part.name}.ends", "enable.auto.commit": False, "log_level": 0}
+    def __init__(self, app: faust.App, part: Part) -> None:
+        own = {"group.id": app.conf.id, "enable.auto.commit": False, "log_level": 0}
         self._consumer = Consumer({**part.settings.kafka(), **own})
 
     async def __call__(self, topic: Any) -> int | None:
@@ -117,6 +119,15 @@ class Ends:
         except KafkaException:
             return None
         return int(high)
+
+    async def committed(self, topic: Any) -> int | None:
+        """Return the offset at which the app goes on after a crash, 0 if it never committed, or None while the broker does not say."""
+        place = TopicPartition(topic.get_topic_name(), 0)
+        try:
+            found = await asyncio.to_thread(self._consumer.committed, [place], LOOKUP_S)
+        except KafkaException:
+            return None
+        return max(0, found[0].offset)
 
 
 @contextmanager
