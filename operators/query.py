@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.tables.neighbours import Joined
 from operators.tables.side import SideTables
 from schemas.codec import DecodeError, unpack
 from schemas.features import ServedPage, Taken, UserState
@@ -22,6 +23,7 @@ SESSION_MS = 30 * 60_000
 MAX_RECENT = 50
 MAX_POSITIVES = 50
 RECENCY = 0.95
+SMALL_CATALOGUE = 20_000
 TAG_HALF_LIFE_MS = 2 * 86_400_000
 
 
@@ -92,9 +94,20 @@ class Query:
         return self._newest(() if self.state is None else self.state.positives, MAX_POSITIVES)
 
     @cached_property
+    def neighbourhood(self) -> Joined:
+        """The neighbours of the last watches, each weight times how much its watch counts."""
+        joined = self.tables.neighbours.of(self.recent.rows)
+        return joined._replace(weights=joined.weights * self.recent.strengths[joined.places])
+
+    @cached_property
     def co_watched(self) -> NDArray[np.float64]:
-        """How much each row was watched together with the last watches: Σ_r 0.95^r · weight(recent_r → row), shape (capacity,)."""
-        return self.tables.neighbours.weighted(self.recent.rows, self.recent.strengths)
+        """How much each row was watched together with the last watches: Σ_r 0.95^r · weight(recent_r → row), shape (capacity,).
+
+        Contributions are added in the order of the watches, so the sum of a video has the same bits wherever its row lies.
+        """
+        joined = self.neighbourhood
+        sums = np.bincount(joined.rows, weights=joined.weights, minlength=self.tables.videos.capacity)
+        return sums.astype(np.float64, copy=False)
 
     @cached_property
     def vector(self) -> NDArray[np.float32] | None:
@@ -112,6 +125,17 @@ class Query:
             return None
         taste: NDArray[np.float32] = np.rint(127.0 * total / length).astype(np.float32)
         return taste
+
+    def similarity(self, rows: Rows) -> NDArray[np.float32]:
+        """Return the inner products of `rows` with the person's vector, shape (n,), 0 where nothing is known of the person.
+
+        They are exact, so it does not matter that a small catalogue is multiplied whole, once for all stages.
+        """
+        if self.vector is None:
+            return np.zeros(len(rows), dtype=np.float32)
+        if len(self.tables.videos) > SMALL_CATALOGUE:
+            return self.tables.vectors.similarity(rows, self.vector)
+        return self._products[rows]
 
     @cached_property
     def tag_interest(self) -> NDArray[np.float64]:
@@ -179,6 +203,11 @@ class Query:
         keys ^= keys >> np.uint64(32)
         keys *= np.uint64(0xD6E8_FEB8_6659_FD93)
         return keys ^ (keys >> np.uint64(32))
+
+    @cached_property
+    def _products(self) -> NDArray[np.float32]:
+        products: NDArray[np.float32] = self.tables.vectors.matrix.values @ self.vector
+        return products
 
     def _newest(self, taken: Sequence[Taken], most: int) -> Taste:
         distinct: dict[str, float] = {}

@@ -61,11 +61,11 @@ def _reason(query: Query, row: int, source: str, watched: int) -> str:
 def _watched_with(query: Query, rows: Sequence[int]) -> list[int]:
     """Return, for each row, which of the last watches speaks most for it, -1 where none does."""
     recent = query.recent.rows
-    joined = query.tables.neighbours.of(recent)
+    joined = query.neighbourhood
     found = np.flatnonzero(query.tables.videos.mask(list(rows))[joined.rows])
-    shares = joined.weights[found] * query.recent.strengths[joined.places[found]]
     strongest: dict[int, tuple[float, int]] = {}
-    for row, share, source in zip(joined.rows[found].tolist(), shares.tolist(), recent[joined.places[found]].tolist(), strict=True):
+    shares, sources = joined.weights[found].tolist(), recent[joined.places[found]].tolist()
+    for row, share, source in zip(joined.rows[found].tolist(), shares, sources, strict=True):
         if row not in strongest or share > strongest[row][0]:
             strongest[row] = share, source
     return [strongest.get(row, (0.0, -1))[1] for row in rows]

@@ -58,10 +58,7 @@ def completion(view: View) -> Values:
 
 def taste(view: View) -> Values:
     """Cosine between the person's taste and the video's content."""
-    vector = view.query.vector
-    if vector is None:
-        return view.constant(0.0)
-    return view.tables.vectors.similarity(view.rows, vector).astype(np.float64) / (127.0 * 127.0)
+    return view.query.similarity(view.rows).astype(np.float64) / (127.0 * 127.0)
 
 
 def tag_interest(view: View) -> Values:

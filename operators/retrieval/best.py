@@ -29,5 +29,8 @@ def best(rows: Rows, scores: NDArray[Any], hashes: NDArray[np.uint64], most: int
         least = np.partition(scores, len(rows) - most)[len(rows) - most]
         kept = np.flatnonzero(scores >= least)
         rows, scores = rows[kept], scores[kept]
-    order = np.lexsort((hashes[rows], -scores))[:most]
+    order = np.argsort(-scores)
+    ordered = scores[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.lexsort((hashes[rows], -scores))[:most]
     return Found(rows[order], scores[order].astype(np.float64))

@@ -38,7 +38,7 @@ class NearTaste:
         current = tables.vectors.offset.values[:n]
         fresh = np.flatnonzero((current >= held) & tables.items.listed.values[:n])
         rows: list[Rows] = [fresh]
-        scores: list[NDArray[np.float32]] = [tables.vectors.similarity(fresh, taste)]
+        scores: list[NDArray[np.float32]] = [query.similarity(fresh)]
         if installed is not None and len(installed.rows) > 0:
             labels, similarities = installed.segment.search(taste, min(2 * self.most, len(installed.rows)))
             found = installed.rows[labels]

@@ -92,7 +92,7 @@ class Keyed:
         self._names.values[row] = key
         return row
 
-    def names(self, rows: NDArray[np.intp]) -> list[str]:
+    def names(self, rows: NDArray[np.integer]) -> list[str]:
         """Return the ids of `rows`, in their order."""
         names: list[str] = self._names.values[rows].tolist()
         return names

@@ -23,14 +23,14 @@ class Joined(NamedTuple):
     ----------
     rows : int32
         The neighbours.
-    weights : float32
+    weights : float
         Their weights.
     places : intp
         Whose list each stands in: a place in the rows that were asked for.
     """
 
     rows: NDArray[np.int32]
-    weights: NDArray[np.float32]
+    weights: NDArray[np.floating]
     places: NDArray[np.intp]
 
 
@@ -91,15 +91,6 @@ class NeighbourTable:
             np.concatenate([weights for _, weights in found]),
             np.repeat(np.arange(len(found)), lengths),
         )
-
-    def weighted(self, rows: NDArray[np.intp], strengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return Σ_j strength_j · weight(j → v) for every row v, shape (capacity,) float64.
-
-        Contributions are added in the order of `rows`, so the sum of a video has the same bits wherever its row lies.
-        """
-        joined = self.of(rows)
-        spread: NDArray[np.float64] = joined.weights * strengths[joined.places]
-        return np.bincount(joined.rows, weights=spread, minlength=self.videos.capacity).astype(np.float64, copy=False)
 
     def _list(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         if row in self._waiting:

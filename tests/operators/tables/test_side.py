@@ -113,8 +113,9 @@ def test_a_list_of_neighbours_waits_until_it_is_looked_at_and_only_the_newest_co
     made = tables([item("a"), neighbours("a", {"b": 0.5}), neighbours("a", {"c": 0.25, "d": 0.125}), neighbours("e", {"a": 1.0})])
     rows = np.array([made.videos.find("a"), made.videos.find("e")])
     assert made.videos.find("b") == made.videos.find("c") == -1
-    sums = made.neighbours.weighted(rows, np.array([1.0, 0.5]))
-    assert {name: sums[made.videos.find(name)] for name in ("a", "c", "d")} == {"a": 0.5, "c": 0.25, "d": 0.125}
+    joined = made.neighbours.of(rows)
+    assert made.videos.names(joined.rows) == ["c", "d", "a"]
+    assert (joined.weights.tolist(), joined.places.tolist()) == ([0.25, 0.125, 1.0], [0, 0, 1])
     assert made.videos.find("b") == -1
     feed(made, [("features.neighbours", "a", b"nonsense")])
     made.neighbours.of(rows)
