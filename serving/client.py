@@ -25,8 +25,7 @@ from serving.pending import ClientCounts, Pending
 from serving.routing import HedgeBudget, PartitionRouter
 from serving.wire import Reply, count_partitions, end_of, reply_of, request_headers
 
-REQUESTS = "feed.requests"
-RESPONSES = "feed.responses"
+REQUESTS, RESPONSES = "feed.requests", "feed.responses"
 
 _log = logging.getLogger(__name__)
 
