@@ -97,14 +97,15 @@ def flow(part: Part) -> Dataflow:
     def count(what: str, number: int) -> None:
         if what == "records":
             part.progress(number)
-            part.lag(sum(source.lag().values()))
         else:
             undecodable.inc(number)
 
     connection = part.settings.kafka()
     group = part.settings.topic_prefix + "penstock.cooccurrence"
+    source = KafkaSource(connection, [history, events], group=group, shutdown=part.shutdown)
+    part.watch_lag(source.lag)
     return build(
-        source := KafkaSource(connection, [history, events], group=group, shutdown=part.shutdown),
+        source,
         KafkaSink(connection),
         cowatch=CoWatch(),
         journal=Journal(part.settings.home / "cooccurrence"),

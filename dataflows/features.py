@@ -130,6 +130,7 @@ def flow(part: Part) -> Dataflow:
         batch_size=4_000,
         shutdown=part.shutdown,
     )
+    part.watch_lag(source.lag)
     rejected = part.counter("features_rejected", "Records that do not decode.")
     forgotten = part.gauge("features_forgotten", "People, videos, creators and tags forgotten for want of room.")
     fold = FeatureFold(users=UserProfiles(), entities=EntityWindows(), items_every=ITEMS_EVERY)
@@ -138,7 +139,6 @@ def flow(part: Part) -> Dataflow:
     def count(what: str, n: int) -> None:
         if what == "records":
             part.progress(n)
-            part.lag(sum(source.lag().values()))
         else:
             rejected.inc(n)
 

@@ -112,12 +112,12 @@ def flow(part: Part) -> Dataflow:
     def count(what: str, number: int) -> None:
         if what == "records":
             part.progress(number)
-            part.lag(sum(source.lag().values()))
         else:
             outcomes.labels(what).inc(number)
 
     connection = part.settings.kafka()
     source = KafkaSource(connection, [catalogue, raw], group=part.settings.topic_prefix + "penstock.ingest", shutdown=part.shutdown)
+    part.watch_lag(source.lag)
     sink = KafkaSink({**connection, "message.max.bytes": LARGEST_LETTER})
     parser = Parser(scrubber=Scrubber(key=token_secret(part.settings)), future_skew_ms=part.settings.future_skew_ms)
     return build(

@@ -64,13 +64,13 @@ def flow(part: Part) -> Dataflow:
     def count(what: str, number: int) -> None:
         if what == "records":
             part.progress(number)
-            part.lag(sum(source.lag().values()))
         else:
             outcomes.labels(what).inc(number)
 
     connection = part.settings.kafka()
     secret, pages = token_secret(part.settings), PageFiles(part.settings.home / "pages" / part.name)
     source = KafkaSource(connection, [served, events], group=part.settings.topic_prefix + "penstock.labels", shutdown=part.shutdown)
+    part.watch_lag(source.lag)
     inputs = Inputs(
         served=served,
         events=events,

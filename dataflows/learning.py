@@ -124,13 +124,13 @@ def flow(part: Part) -> Dataflow:
     def count(what: str, number: int) -> None:
         if what == "records":
             part.progress(number)
-            part.lag(sum(source.lag().values()))
         else:
             outcomes.labels(what).inc(number)
 
     connection = part.settings.kafka()
     published = 0 if part.shutdown.requested else newest_version(connection, weights, MODEL)
     source = KafkaSource(connection, [examples], group=part.settings.topic_prefix + "penstock.learning", shutdown=part.shutdown)
+    part.watch_lag(source.lag)
 
     def make() -> OnlineRanking:
         return OnlineRanking(feature_set=FEATURE_SET, names=NAMES, initial=INITIAL, model=MODEL, published=published)

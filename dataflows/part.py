@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -121,6 +121,10 @@ class Part:
     def lag(self, n: int) -> None:
         """Say how many records wait in front of the part."""
         self._lag.set(n)
+
+    def watch_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
+        """Ask for what waits, per (topic, partition), whenever somebody reads the metrics; `lag` is called from another thread."""
+        self._lag.set_function(lambda: sum(lag().values()))
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
         """Make a counter ``penstock_<name>_total`` of this part."""

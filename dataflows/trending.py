@@ -70,12 +70,12 @@ def flow(part: Part) -> Dataflow:
     def count(what: str, number: int) -> None:
         if what == "records":
             part.progress(number)
-            part.lag(sum(source.lag().values()))
         else:
             undecodable.inc(number)
 
     connection = part.settings.kafka()
     source = KafkaSource(connection, [events], group=part.settings.topic_prefix + "penstock.trending", shutdown=part.shutdown)
+    part.watch_lag(source.lag)
     pace = Pace(least=timedelta(seconds=1), share=0.2)
     return build(source, KafkaSink(connection), trending=Trending(), topic=lists, pace=pace, count=count)
 

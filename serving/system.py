@@ -120,7 +120,7 @@ def stop_leftovers(home: Home) -> list[str]:
 def _start(home: Home, wanted: Wanted, say: Say) -> None:
     stop_leftovers(home)
     if wanted.fresh:
-        for folder in (home.recovery, home.segments):
+        for folder in home.of_parts():
             wipe(folder)
         home.create()
     kafka, redis = LocalKafka(home), LocalRedis(home)

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+_OF_PARTS = ("recovery", "segments", "pages", "cooccurrence")
 _FOLDERS = ("kafka", "redis", "logs", "run", "segments", "recovery")
 
 
@@ -67,6 +68,10 @@ class Home:
     def recovery(self) -> Path:
         """Recovery stores of the dataflows."""
         return self.root / "recovery"
+
+    def of_parts(self) -> list[Path]:
+        """Return the folders in which parts keep what belongs to the topics of this broker: wiped with them."""
+        return [self.root / name for name in _OF_PARTS]
 
     def create(self) -> Home:
         """Make the folder and its parts, owner-only, and return it; a root that is there keeps its own mode."""
