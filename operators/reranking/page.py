@@ -57,7 +57,7 @@ class SpacedPage:
 
     reasons: tuple[str, ...] = (NEAR_DUPLICATE,)
 
-    def __init__(self, *, window: int = 10, category_cap: int = 5, max_delay: int = 5, max_distance: int = 6) -> None:
+    def __init__(self, *, window: int = 10, category_cap: int = 3, max_delay: int = 5, max_distance: int = 6) -> None:
         self.window = window
         self.category_cap = category_cap
         self.max_delay = max_delay

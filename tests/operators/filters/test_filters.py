@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.filters.blocked import HiddenByPerson, Moderated
 from operators.filters.eligibility import NotEligible
@@ -8,10 +10,12 @@ from operators.filters.listed import NotInCatalogue
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedLastPage, ServedThisSession
 from operators.pipeline import Filter
-from operators.query import SESSION_MS, Query
+from operators.profiles.seen import hashes, probe
+from operators.query import SESSION_MS, Query, query
 from schemas.catalog import Moderation
+from schemas.feed import FeedRequest, ReadState
 from schemas.telemetry import Context
-from tests.operators.feed_world import NOW_MS, ask, item, names, neighbours, page, record, state, tables
+from tests.operators.feed_world import NOW_MS, ask, item, names, neighbours, page, record, seen_bitmap, state, tables
 
 
 def removed(one: Filter, query: Query) -> list[str]:
@@ -61,6 +65,19 @@ def test_what_was_seen_goes_and_hardly_anything_else() -> None:
     assert gone[:300] == ids[:300]
     assert len(gone) <= 303
     assert removed(AlreadySeen(), ask(query.tables)) == []
+
+
+@given(st.lists(st.sets(st.integers(0, 120), max_size=60), max_size=5), st.booleans())
+def test_all_bitmaps_at_once_say_what_one_after_the_other_says(generations: list[set[int]], short: bool) -> None:
+    ids = [f"v{i}" for i in range(120)]
+    made = tables([item(video_id) for video_id in ids])
+    bitmaps = [seen_bitmap(f"v{i}" for i in one) for one in generations]
+    if short and bitmaps:
+        bitmaps[0] = bitmaps[0].rstrip(b"\0")
+    known = ReadState(seen={str(i): bitmap for i, bitmap in enumerate(bitmaps)})
+    asked = query(tables=made, request=FeedRequest(user_id="u"), request_id="r", now_ms=NOW_MS, read=known, seed=0)
+    rows = np.arange(120)
+    assert AlreadySeen().removed(asked, rows).tolist() == probe(bitmaps, hashes(ids)).tolist()
 
 
 def test_pages_count_for_a_session_and_a_repeated_request_does_not_filter_itself() -> None:

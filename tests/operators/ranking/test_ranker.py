@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import math
+from random import Random
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.pipeline import by_score
 from operators.ranking.features import FEATURE_SET, FEATURES, INITIAL, N_FEATURES, NAMES, FeatureTable
@@ -101,6 +106,14 @@ def test_online_weights_add_to_the_initial_ones_by_the_objective() -> None:
     made = tables([record("models.online", "online", weights), record("control.objective", "feed", objective)])
     folded = OnlineRanker(initial=INITIAL).weights(ask(made))
     assert folded.tolist() == pytest.approx((2.0 * (INITIAL["taken"].astype(float) + 0.5) - 1.0).tolist())
+
+
+@given(st.lists(st.sampled_from([-2.5, 0.0, 1.0, 1.5, math.nan, math.inf, -math.inf]), max_size=40), st.randoms(use_true_random=False))
+def test_the_order_is_that_of_a_plain_sort(scores: list[float], random: Random) -> None:
+    ids = [f"v{i}" for i in range(len(scores))]
+    random.shuffle(ids)
+    expected = sorted(range(len(scores)), key=lambda i: (-scores[i] if math.isfinite(scores[i]) else math.inf, ids[i]))
+    assert by_score(np.array(scores, dtype=np.float32), ids.__getitem__).tolist() == expected
 
 
 def test_what_is_not_finite_sinks_and_ties_go_by_id() -> None:
