@@ -42,9 +42,7 @@ class Cluster:
     def catalogue(self, n: int, *, start: int = 0) -> None:
         """Put `n` videos into the catalogue."""
         for i in range(start, start + n):
-            item = CatalogItem(
-                video_id=f"v{i}", creator_id=f"c{i % 97}", title=f"video {i}", category=f"k{i % 11}", audio_id=f"a{i % 89}"
-            )
+            item = CatalogItem(video_id=f"v{i}", creator_id=f"c{i % 97}", title=f"video {i}", category=f"k{i % 11}", audio_id=f"a{i % 89}")
             self.put("catalog.items", item.video_id, item)
         assert self.producer.flush(20) == 0
 

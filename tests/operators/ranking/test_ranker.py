@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.pipeline import by_score
 from operators.ranking.features import FEATURE_SET, FEATURES, INITIAL, N_FEATURES, NAMES, FeatureTable
 from operators.ranking.linear import OnlineRanker
+from operators.ranking.order import by_score
 from schemas.learning import Objective, OnlineWeights
 from schemas.telemetry import Context
 from tests.operators.feed_world import (
