@@ -41,7 +41,7 @@ class Segments:
         self.ends = ends
         self.dim = dim
         self.store = part.settings.home / "segments"
-        self.builder = SegmentBuilder(seed=part.settings.seed)
+        self.builder = SegmentBuilder(seed=part.settings.seed, exact_below=part.settings.exact_below)
         self.rebuild = Rebuild()
         self._videos = part.gauge("catalog_segment_videos", "Videos in the newest index segment.")
         self._recall = part.gauge("catalog_segment_recall", "Recall of the newest index segment, by probe.")

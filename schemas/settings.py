@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     seed: int = 0
     token_secret: SecretStr | None = None
     future_skew_ms: int = 300_000
+    exact_below: int = 20_000
 
     def kafka(self) -> dict[str, str]:
         """Return the connection properties of librdkafka."""
