@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import create_autospec
 
 import pytest
 import typer.core
 import typer.main
 
-from dataflows.kafka import Shutdown
-from dataflows.part import Part
 from operators.chain import feed_pipeline
-from operators.checks import checks_of
 from schemas.codec import decode, encode
 from schemas.registry import MESSAGES
 from schemas.settings import Settings
@@ -30,6 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
 EVERYTHING = "\n".join(TEXTS.values())
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES = "docs/add-an-operator.md"
 OUTSIDE_SETTINGS = {"PENSTOCK_DATA"}
 
 
@@ -135,49 +134,59 @@ def test_every_source_and_reason_of_the_feed_is_explained() -> None:
     assert [row[0] for row in rows("docs/picture.md", "reason")] == list(pipeline.reasons)
 
 
-@pytest.fixture
-def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """The modules of the worked example, written to files and imported under their own names, in the order of the page."""
-    made: dict[str, Any] = {}
-    for text in blocks("docs/add-an-operator.md", "python"):
-        path = text.splitlines()[0].removeprefix("# ")
-        assert not (ROOT / path).exists(), path
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository with everything that the worked examples add and change."""
+    root = tmp_path_factory.mktemp("extended")
+    for name in ("dataflows", "operators", "schemas", "serving", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "integration", "chaos"))
+    for name in ("pyproject.toml", "topics.yaml"):
+        shutil.copy(ROOT / name, root)
+    for text in blocks(EXAMPLES, "python"):
+        file = root / text.splitlines()[0].removeprefix("# ")
+        assert not file.exists(), file
         file.write_text(text, encoding="utf-8")
-        package, _, name = path.removesuffix(".py").replace("/", ".").rpartition(".")
-        parent = import_module(package)
-        if str(file.parent) not in parent.__path__:
-            monkeypatch.setattr(parent, "__path__", [*parent.__path__, str(file.parent)])
-        made[path] = import_module(f"{package}.{name}")
-    yield made
-    for module in made.values():
-        package, _, name = module.__name__.rpartition(".")
-        delattr(sys.modules[package], name)
-        del sys.modules[module.__name__]
+    for text in blocks(EXAMPLES, "yaml"):
+        file = root / text.splitlines()[0].removeprefix("# ")
+        file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
+    for text in blocks(EXAMPLES, "diff"):
+        change(root, text)
+    return root
 
 
-def test_the_worked_example_keeps_the_contracts_and_passes_its_own_tests(example: dict[str, Any], tmp_path: Path) -> None:
-    operator = example["operators/profiles/streaks.py"].SkipStreaks
-    assert [check() for _, check in checks_of(operator)]
-    tests = [
-        one for path, module in example.items() if path.startswith("tests/") for name, one in vars(module).items() if name[:5] == "test_"
-    ]
-    assert len(tests) == 3
-    for one in tests:
-        one(tmp_path) if inspect.signature(one).parameters else one()
+def change(root: Path, diff: str) -> None:
+    """Apply a block of changes to the file that its first line names."""
+    head, _, hunks = diff.partition("\n")
+    file = root / head.removeprefix("# ")
+    for hunk in hunks.split("@@\n"):
+        lines = hunk.splitlines(keepends=True)
+        old, new = ("".join(line[1:] for line in lines if line[0] != mark) for mark in "+-")
+        before = file.read_text(encoding="utf-8")
+        assert before.count(old) == 1, f"{file.name}: {old}"
+        file.write_text(before.replace(old, new), encoding="utf-8")
 
 
-def test_the_flow_of_the_worked_example_is_made_of_what_a_part_has(example: dict[str, Any], tmp_path: Path) -> None:
-    part = create_autospec(Part, instance=True, settings=Settings(home=tmp_path), shutdown=Shutdown())
-    part.topic.side_effect = lambda name: name
-    assert example["dataflows/streaks.py"].flow(part).flow_id == "streaks"
-    part.watch_lag.assert_called_once()
+def test_the_worked_examples_keep_the_contracts_and_pass_their_own_tests(extended: Path) -> None:
+    added = [text.splitlines()[0].removeprefix("# ") for text in blocks(EXAMPLES, "python")]
+    tests = [path for path in added if path.startswith("tests/")]
+    contracts = ["tests/operators/test_contract.py", "tests/operators/test_stage_contracts.py", "tests/schemas/test_topics.py"]
+    words = ["-m", "pytest", "-v", "-p", "no:cacheprovider", *tests, *contracts, "-k", "not test_contract or SkipStreaks"]
+    done = subprocess.run([sys.executable, *words], cwd=extended, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("SkipStreaks-survives_a_crash_at_every_event-2", "test_three_skips_in_a_row", "test_what_is_too_long_goes"):
+        assert name in done.stdout
 
 
-def test_the_changes_of_the_worked_example_fit_the_files_as_they_are() -> None:
-    for text in blocks("docs/add-an-operator.md", "diff"):
-        head, *lines = text.splitlines()
-        file = (ROOT / head.removeprefix("# ")).read_text(encoding="utf-8")
-        for line in lines:
-            assert line[0] == "+" or f"{line[1:]}\n" in file, line
+def test_the_flow_of_the_worked_example_uses_what_a_part_has(extended: Path) -> None:
+    program = (
+        "from unittest.mock import create_autospec\n"
+        "from dataflows.kafka import Shutdown\n"
+        "from dataflows.part import Part\n"
+        "from dataflows.streaks import flow\n"
+        "from schemas.settings import Settings\n"
+        "part = create_autospec(Part, instance=True, settings=Settings(), shutdown=Shutdown())\n"
+        "part.topic.side_effect = str\n"
+        "print(flow(part).flow_id)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=extended, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "streaks\n", done.stderr
