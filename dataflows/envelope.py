@@ -19,7 +19,7 @@ from schemas.partition import partition_for
 
 MAX_REQUEST_BYTES = 65_536
 _ALIASES = headers.SPRING_ALIASES
-_ECHOED = (headers.CORRELATION_ID, headers.ATTEMPT, headers.TRACEPARENT)
+_ECHOED = (headers.CORRELATION_ID, headers.SPRING_CORRELATION_ID, headers.ATTEMPT, headers.TRACEPARENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Envelope:
     stamp_ms
         The broker's stamp, epoch milliseconds: the "now" of a request that names none.
     fields
-        Headers by their own names, aliases resolved.
+        Headers by the names that they came with, and aliases by ours too.
     """
 
     topic: str
@@ -51,7 +51,9 @@ class Envelope:
         """Return the envelope of a message."""
         fields: dict[str, bytes] = {}
         for name, value in cast("list[tuple[str, bytes | None]]", message.headers() or []):
-            fields[_ALIASES.get(name, name)] = value or b""
+            fields[name] = value or b""
+            if name in _ALIASES:
+                fields[_ALIASES[name]] = value or b""
         return cls(
             topic=message.topic() or "",
             partition=message.partition() or 0,

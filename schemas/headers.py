@@ -9,8 +9,9 @@ DEADLINE_MS = "deadline_ms"
 ATTEMPT = "attempt"
 
 # Spring Kafka's ReplyingKafkaTemplate sends these; its reply partition is a 4-byte big-endian integer.
+SPRING_CORRELATION_ID = "kafka_correlationId"
 SPRING_ALIASES = {
-    "kafka_correlationId": CORRELATION_ID,
+    SPRING_CORRELATION_ID: CORRELATION_ID,
     "kafka_replyTopic": REPLY_TOPIC,
     "kafka_replyPartition": REPLY_PARTITION,
 }
