@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,6 +123,27 @@ def test_versions_go_on_from_what_is_on_the_topic() -> None:
     behind.on_batch(life(7)[30:])
     [weights] = [one for one in behind.on_time(1_000) if isinstance(one, OnlineWeights)]
     assert weights.version == 42
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_snapshot_of_another_feature_set_leaves_only_the_versions_and_the_ids(named: bool) -> None:
+    model = make()
+    model.on_batch(life(20))
+    state = model.snapshot()
+    if not named:
+        del state["feature_set"]
+    other, fresh = make(feature_set="small" if not named else "swapped", names=("b", "a"), published=100), make(names=("b", "a"))
+    other.restore(state)
+    assert other.version == 120 and other.on_time(0) == []
+    assert other._choice is None and other.metrics() == []
+
+    new = [msgspec.structs.replace(one, example_id=f"n{one.example_id}") for one in life(20)]
+    fresh.on_batch(new)
+    other.on_batch([msgspec.structs.replace(one, feature_set=other.feature_set) for one in [*life(20), *new]])
+    assert other.counts["repeats"] == 120
+    [weights] = [one for one in other.on_time(1_000) if isinstance(one, OnlineWeights)]
+    assert (weights.version, weights.examples, weights.feature_set) == (240, 120, other.feature_set)
+    assert weights.heads == fresh.weights(0).heads
 
 
 def test_metrics_come_every_few_seconds_of_progress() -> None:
