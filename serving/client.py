@@ -14,16 +14,15 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-import msgspec
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import encode
 from schemas.feed import FeedRequest, FeedResponse
 from schemas.partition import partition_for
 from serving.errors import ContractError, TransportError
-from serving.pending import ClientCounts, Pending
+from serving.pending import ClientCounts, Pending, checked_request, closed
 from serving.routing import HedgeBudget, PartitionRouter
-from serving.wire import Reply, count_partitions, end_of, reply_of, request_headers
+from serving.wire import Reply, count_partitions, end_of, reply_consumer, reply_of, request_headers
 
 REQUESTS, RESPONSES = "feed.requests", "feed.responses"
 
@@ -87,17 +86,7 @@ class FeedClient:
             dict(kafka) | {"linger.ms": 0, "acks": "1", "client.id": f"feed-client-{os.getpid()}", "queue.buffering.max.messages": 100_000},
             logger=_log,
         )
-        self._consumer = Consumer(
-            dict(kafka)
-            | {
-                "group.id": f"penstock.client.{self.client_id}",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "latest",
-                "fetch.queue.backoff.ms": 2,
-                "fetch.wait.max.ms": 100,
-            },
-            logger=_log,
-        )
+        self._consumer = reply_consumer(kafka, self.client_id)
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(max_in_flight)
         self._pending: dict[str, Pending] = {}
@@ -105,7 +94,7 @@ class FeedClient:
         self._timers: list[tuple[float, int, str]] = []
         self._timer_number = 0
         self._budget = HedgeBudget(share=hedge_share)
-        self._closed = threading.Event()
+        self._closed, self._left = threading.Event(), threading.Event()
         self._router, self.reply_partition = self._take_partition(reply_partition)
         self._thread = threading.Thread(target=self._run, name="feed-client", daemon=True)
         self._thread.start()
@@ -145,56 +134,78 @@ class FeedClient:
     def submit(self, request: FeedRequest, *, timeout: float | None = None) -> Future[FeedResponse]:
         """Send a request and return at once (unless `max_in_flight` are under way) with the future of its answer."""
         if self._closed.is_set():
-            raise TransportError(expected="an open client", got="a closed one", where="FeedClient")
+            raise closed()
         allowed = self.timeout if timeout is None else timeout
-        try:
-            checked = msgspec.convert(msgspec.to_builtins(request), FeedRequest)
-        except msgspec.ValidationError as error:
-            raise ContractError(expected="a feed request", got=str(error), where="FeedRequest", do="see docs/contracts.md") from None
-        if checked.request_id is None:
-            checked = msgspec.structs.replace(checked, request_id=uuid.uuid4().hex)
+        checked = checked_request(request)
         if not self._places.acquire(timeout=allowed):
             raise TransportError(expected=f"at most {self.max_in_flight} requests in flight", got="no place in time", where="FeedClient")
         now = time.monotonic()
         pending = Pending(checked, Future(), now + allowed, int((time.time() + allowed) * 1000))
-        request_id = str(checked.request_id)
-        with self._lock:
-            if request_id in self._pending:
-                self._places.release()
-                raise ContractError(expected="a new request_id", got=f"{request_id}, which is under way", where="FeedRequest.request_id")
-            self._pending[request_id] = pending
-            self.counts.sent += 1
-            self._budget.earn(now)
-            self._send(request_id, pending, self._router.choose(checked.user_id, now), now)
-            self._set_timer(min(now + self.hedge_after, pending.deadline), request_id)
+        # One who gives up waiting (asyncio.wait_for) must not cancel what the client's thread will settle.
+        pending.future.set_running_or_notify_cancel()
+        try:
+            with self._lock:
+                self._begin(str(checked.request_id), pending, now)
+        except BaseException:
+            self._places.release()
+            raise
         return pending.future
+
+    def _begin(self, request_id: str, pending: Pending, now: float) -> None:
+        if self._closed.is_set():
+            raise closed()
+        if request_id in self._pending:
+            raise ContractError(expected="a new request_id", got=f"{request_id}, which is under way", where="FeedRequest.request_id")
+        self._send(request_id, pending, self._router.choose(pending.request.user_id, now), now)
+        self._pending[request_id] = pending
+        self.counts.sent += 1
+        self._budget.earn(now)
+        self._set_timer(min(now + self.hedge_after, pending.deadline), request_id)
 
     def _set_timer(self, at: float, request_id: str) -> None:
         self._timer_number += 1
         heapq.heappush(self._timers, (at, self._timer_number, request_id))
 
     def _send(self, request_id: str, pending: Pending, partition: int, now: float) -> None:
-        pending.partitions.append(partition)
         fields = request_headers(
             request_id,
             reply_topic=self._responses,
             reply_partition=self.reply_partition,
             deadline_ms=pending.deadline_ms,
-            attempt=len(pending.partitions),
+            attempt=len(pending.partitions) + 1,
         )
-        self._producer.produce(
-            self._requests, key=pending.request.user_id.encode(), value=encode(pending.request), partition=partition, headers=fields
-        )
+        try:
+            self._producer.produce(
+                self._requests, key=pending.request.user_id.encode(), value=encode(pending.request), partition=partition, headers=fields
+            )
+        except (BufferError, KafkaException) as error:
+            raise TransportError(
+                expected="a request taken by the client library", got=str(error), where=self._requests, do="run `penstock status`"
+            ) from None
+        pending.partitions.append(partition)
         self._router.sent(partition, request_id, now)
 
     def _run(self) -> None:
-        while not self._closed.is_set():
-            self._producer.poll(0)
-            message = self._consumer.poll(self._patience())
-            messages = [] if message is None else [message, *self._consumer.consume(256, 0)]
-            for each in messages:
-                self._on_message(each)
-            self._on_time(time.monotonic())
+        try:
+            while not self._closed.is_set():
+                self._producer.poll(0)
+                message = self._consumer.poll(self._patience())
+                messages = [] if message is None else [message, *self._consumer.consume(256, 0)]
+                for each in messages:
+                    self._on_message(each)
+                self._on_time(time.monotonic())
+        except Exception:
+            _log.exception("the client's thread ended by an error; its requests fail")
+        finally:
+            self._fail_all()
+
+    def _fail_all(self) -> None:
+        with self._lock:
+            self._closed.set()
+            left, self._pending = list(self._pending.values()), {}
+        for pending in left:
+            self._places.release()
+            pending.future.set_exception(closed())
 
     def _patience(self) -> float:
         with self._lock:
@@ -220,22 +231,8 @@ class FeedClient:
             if len(pending.partitions) > 1:
                 self._hedged[reply.request_id] = pending
         self._places.release()
-        self._settle(pending, reply.value)
-
-    def _settle(self, pending: Pending, value: bytes) -> None:
-        try:
-            response = decode(FeedResponse, value)
-        except DecodeError as error:
-            pending.future.set_exception(ContractError(expected="a feed response", got=str(error), where=self._responses))
-            return
-        self.counts.answered += 1
-        if response.error is None:
-            pending.future.set_result(response)
-        else:
-            refusal = response.error
-            pending.future.set_exception(
-                ContractError(expected=refusal.expected, got=refusal.got, where=f"{self._requests} {refusal.path}", do=refusal.do)
-            )
+        if pending.settle(reply.value, requests=self._requests, responses=self._responses):
+            self.counts.answered += 1
 
     def _on_late(self, reply: Reply, now: float) -> None:
         settled = self._hedged.get(reply.request_id)
@@ -274,24 +271,25 @@ class FeedClient:
         if len(pending.partitions) < self.max_attempts and not self._budget.spend():
             next_at = min(now + self.hedge_after, pending.deadline)
         elif len(pending.partitions) < self.max_attempts:
-            self._send(request_id, pending, self._router.alternative(pending.partitions[-1]), now)
-            self.counts.hedged += 1
+            try:
+                self._send(request_id, pending, self._router.alternative(pending.partitions[-1]), now)
+            except TransportError as error:
+                _log.warning("a request was not sent again: %s", error)
+            else:
+                self.counts.hedged += 1
             if len(pending.partitions) < self.max_attempts:
                 next_at = min(now + self.hedge_after * 2 ** (len(pending.partitions) - 1), pending.deadline)
         self._set_timer(next_at, request_id)
 
     def close(self) -> None:
         """Stop; requests still under way fail."""
-        if self._closed.is_set():
-            return
         self._closed.set()
+        if self._left.is_set():
+            return
+        self._left.set()
         self._thread.join(timeout=5)
         self._producer.flush(1)
         self._consumer.close()
-        with self._lock:
-            left, self._pending = list(self._pending.values()), {}
-        for pending in left:
-            pending.future.set_exception(TransportError(expected="an open client", got="a closed one", where="FeedClient"))
 
     def __enter__(self) -> Self:
         return self

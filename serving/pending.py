@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+import msgspec
+
+from schemas.codec import DecodeError, decode
 from schemas.feed import FeedRequest, FeedResponse
-from serving.errors import TransportError
+from serving.errors import ContractError, TransportError
 
 
 @dataclass(slots=True)
@@ -38,3 +42,39 @@ class Pending:
             where=f"request {self.request.request_id} on {topic}",
             do="look at `penstock status`",
         )
+
+    def settle(self, value: bytes, *, requests: str, responses: str) -> bool:
+        """Settle the future with what came off the response topic; tell whether that was a feed response, be it a refusal."""
+        try:
+            response = decode(FeedResponse, value)
+        except DecodeError as error:
+            self.future.set_exception(ContractError(expected="a feed response", got=str(error), where=responses))
+            return False
+        refusal = response.error
+        if refusal is None:
+            self.future.set_result(response)
+        else:
+            self.future.set_exception(
+                ContractError(expected=refusal.expected, got=refusal.got, where=f"{requests} {refusal.path}", do=refusal.do)
+            )
+        return True
+
+
+def checked_request(request: FeedRequest) -> FeedRequest:
+    """Return a request that fits its contract, with an id.
+
+    Raises
+    ------
+    ContractError
+        If it does not fit.
+    """
+    try:
+        checked = msgspec.convert(msgspec.to_builtins(request), FeedRequest)
+    except msgspec.ValidationError as error:
+        raise ContractError(expected="a feed request", got=str(error), where="FeedRequest", do="see docs/contracts.md") from None
+    return checked if checked.request_id is not None else msgspec.structs.replace(checked, request_id=uuid.uuid4().hex)
+
+
+def closed() -> TransportError:
+    """Return the error of a request to a client that is closed, or closes before an answer came."""
+    return TransportError(expected="an open client", got="a closed one", where="FeedClient", do="make a new one")

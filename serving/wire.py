@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
@@ -12,6 +13,10 @@ from opentelemetry import propagate
 from schemas import headers
 from schemas.feed import FeedRequest
 from serving.errors import TransportError
+
+_ATTEMPT_DIGITS = 4
+
+_log = logging.getLogger(__name__)
 
 
 class Reply(NamedTuple):
@@ -28,7 +33,8 @@ def reply_of(message: Message) -> Reply:
     found: Mapping[str, bytes] = {name: value for name, value in pairs if value is not None}
     request_id = found.get(headers.CORRELATION_ID, message.key() or b"").decode(errors="replace")
     attempt = found.get(headers.ATTEMPT, b"1")
-    return Reply(request_id, max(int(attempt), 1) if attempt.isdigit() else 1, message.value() or b"")
+    plausible = attempt.isdigit() and len(attempt) <= _ATTEMPT_DIGITS
+    return Reply(request_id, max(int(attempt), 1) if plausible else 1, message.value() or b"")
 
 
 def request_headers(
@@ -47,6 +53,18 @@ def request_headers(
         headers.CE_TYPE: f"{FeedRequest.TYPE}.v{FeedRequest.VERSION}",
     } | carrier
     return [(name, value.encode()) for name, value in fields.items()]
+
+
+def reply_consumer(kafka: Mapping[str, str], client_id: str) -> Consumer:
+    """Return the consumer of a client's own reply partition: outside of any group's work, quick to look again."""
+    own = {
+        "group.id": f"penstock.client.{client_id}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "latest",
+        "fetch.queue.backoff.ms": 2,
+        "fetch.wait.max.ms": 100,
+    }
+    return Consumer(dict(kafka) | own, logger=_log)
 
 
 def count_partitions(consumer: Consumer, topic: str) -> int:

@@ -119,6 +119,41 @@ def test_a_dead_worker_costs_a_hedge_and_not_a_request(settings: Settings, worke
         silent.close()
 
 
+def test_one_who_gives_up_waiting_does_not_stop_the_others(settings: Settings, worker: Callable[[], threading.Event]) -> None:
+    async def give_up(client: FeedClient) -> None:
+        await asyncio.wait_for(client.ask_async(FeedRequest(user_id="0"), timeout=20), 0.05)
+
+    with _client(settings) as client:
+        with pytest.raises(asyncio.TimeoutError):
+            asyncio.run(give_up(client))
+        worker()
+        _warm(client)
+        assert client.feed("42").user_id == "42"
+
+
+def test_closing_fails_what_is_under_way_and_what_comes_later(settings: Settings) -> None:
+    client = _client(settings)
+    waiting = client.submit(FeedRequest(user_id="1"))
+    client.close()
+    client.close()
+    with pytest.raises(TransportError, match="expected an open client"):
+        waiting.result(0)
+    with pytest.raises(TransportError, match="expected an open client"):
+        client.submit(FeedRequest(user_id="1"))
+
+
+def test_an_error_of_the_clients_own_thread_fails_its_requests(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_client: FeedClient, _now: float) -> None:
+        message = "out of luck"
+        raise RuntimeError(message)
+
+    with _client(settings) as client:
+        waiting = client.submit(FeedRequest(user_id="1"))
+        monkeypatch.setattr(FeedClient, "_on_time", broken)
+        with pytest.raises(TransportError, match="expected an open client"):
+            waiting.result(20)
+
+
 def test_a_missing_topic_is_named(kafka: str) -> None:
     with pytest.raises(TransportError, match=r"expected the topic nowhere\.feed\.requests"):
         FeedClient({"bootstrap.servers": kafka}, topic_prefix="nowhere.")
