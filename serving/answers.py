@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,10 +17,14 @@ from serving.lineage import ServedTail
 from serving.score import Answer
 
 _POLL_S = 0.1
+_UNCLAIMED = 10_000
 
 
 class AnswerFile:
     """Joins answers with their lineage by request id; a line is written once both have come.
+
+    Requests of others are on the lineage topic too: of those, the newest 10,000 are kept in case their answer is still to come.
+    `without_lineage` counts lines written at the end with an empty `ranked`, because no lineage came.
 
     Parameters
     ----------
@@ -32,10 +37,11 @@ class AnswerFile:
     def __init__(self, settings: Settings, path: Path) -> None:
         self.path = path
         self.written = 0
+        self.without_lineage = 0
         self._tail = ServedTail(settings)
         self._lock = threading.Lock()
         self._answers: dict[str, tuple[FeedRequest, FeedResponse, float]] = {}
-        self._ranked: dict[str, list[str]] = {}
+        self._ranked: OrderedDict[str, list[str]] = OrderedDict()
         self._closing = threading.Event()
         self._file = path.open("wb")
         self._thread = threading.Thread(target=self._follow, name="answers", daemon=True)
@@ -60,6 +66,8 @@ class AnswerFile:
             answer = self._answers.pop(record.request_id, None)
             if answer is None:
                 self._ranked[record.request_id] = record.ranked
+                if len(self._ranked) > _UNCLAIMED:
+                    self._ranked.popitem(last=False)
             else:
                 self._write(*answer, record.ranked)
 
@@ -87,6 +95,8 @@ class AnswerFile:
         with self._lock:
             for request, response, latency_ms in self._answers.values():
                 self._write(request, response, latency_ms, [])
+            self.without_lineage += len(self._answers)
+            self._answers.clear()
         self._file.close()
         self._tail.close()
 

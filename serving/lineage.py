@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from schemas.codec import decode
+from schemas.codec import DecodeError, decode
 from schemas.feed import ServedRecord
 from schemas.settings import Settings
 from serving.errors import TransportError
+from serving.wire import count_partitions, end_of
 
 TOPIC = "feed.served"
+
+_log = logging.getLogger(__name__)
 
 
 class ServedTail:
@@ -21,16 +25,14 @@ class ServedTail:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topic_prefix + TOPIC
         self._consumer = Consumer(settings.kafka() | {"group.id": f"penstock.tail.{uuid.uuid4().hex}", "enable.auto.commit": False})
-        metadata = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic]
-        partitions = [TopicPartition(self._topic, number) for number in metadata.partitions]
-        ends = [self._consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions]
-        self._consumer.assign([TopicPartition(self._topic, p.partition, end) for p, end in zip(partitions, ends, strict=True)])
+        partitions = range(count_partitions(self._consumer, self._topic))
+        self._consumer.assign([TopicPartition(self._topic, n, end_of(self._consumer, self._topic, n)) for n in partitions])
 
     def poll(self, timeout: float) -> list[ServedRecord]:
-        """Return the records that came within `timeout` seconds; as soon as there are some."""
+        """Return the records that came within `timeout` seconds, as soon as there are some; what is no lineage is passed over."""
         first = self._consumer.poll(timeout)
         messages = [] if first is None else [first, *self._consumer.consume(1_000, 0)]
-        return [decode(ServedRecord, message.value() or b"") for message in messages if message.error() is None]
+        return [record for message in messages if message.error() is None and (record := _record(message)) is not None]
 
     def wait_for(self, request_id: str, *, timeout: float) -> ServedRecord:
         """Return the lineage of one request.
@@ -50,3 +52,11 @@ class ServedTail:
     def close(self) -> None:
         """Stop following."""
         self._consumer.close()
+
+
+def _record(message: Message) -> ServedRecord | None:
+    try:
+        return decode(ServedRecord, message.value() or b"")
+    except DecodeError as error:
+        _log.warning("no lineage at %s/%s/%s: %s", message.topic(), message.partition(), message.offset(), error)
+        return None

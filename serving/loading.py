@@ -89,8 +89,9 @@ def cut(
 class LogStream:
     """Publishes a schedule's messages when they are due.
 
-    The log's clock runs `speed` times as fast as the wall's and stands still while too many requests are unanswered, so that no answer is
-    ever made on events that the log had not seen by then. A person's events wait for the answer that was asked for before them.
+    The log's clock runs `speed` times as fast as the wall's and stands still while too many requests are unanswered. A person's events
+    wait for the answer that was asked for before them, so no answer is made on what that person did later; of other people's events it
+    may know those of the time that it took, `speed` times as long in the log.
 
     Parameters
     ----------
@@ -181,19 +182,24 @@ class LogStream:
 
     def _on_answer(self, request: FeedRequest, sent: float, done: Future[FeedResponse]) -> None:
         latency_ms = (time.monotonic() - sent) * 1000
-        with self._lock:
-            error = done.exception()
-            if error is None:
-                page = done.result()
-                self.result.answered += 1
-                self.result.levels[page.degradation_level.value] += 1
-                self.result.latencies_ms.append(latency_ms)
-                if self.answers is not None:
-                    self.answers.on_answer(request, page, latency_ms)
-            else:
-                self.result.unanswered += 1
-                self.result.errors[str(error)[:200]] += 1
+        try:
+            with self._lock:
+                self._count(request, latency_ms, done)
+        finally:  # a file that cannot be written must not hold the person's events back
             self._released.append(request.user_id)
+
+    def _count(self, request: FeedRequest, latency_ms: float, done: Future[FeedResponse]) -> None:
+        error = done.exception()
+        if error is not None:
+            self.result.unanswered += 1
+            self.result.errors[str(error)[:200]] += 1
+            return
+        page = done.result()
+        self.result.answered += 1
+        self.result.levels[page.degradation_level.value] += 1
+        self.result.latencies_ms.append(latency_ms)
+        if self.answers is not None:
+            self.answers.on_answer(request, page, latency_ms)
 
     def _release(self) -> None:
         """Send what has waited for an answer that has come, up to the person's next request."""
@@ -207,9 +213,9 @@ class LogStream:
                     break
 
     def _settle(self) -> None:
-        deadline = time.monotonic() + self.client.timeout + 1
-        while self._waiting and time.monotonic() < deadline:
+        """Wait for every answer, and for what people still have to ask and do after it: the client settles each request in time."""
+        while self._waiting:
             self._release()
+            self.producer.poll()
             time.sleep(0.01)
-        self._release()
         self.producer.flush(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -67,11 +68,10 @@ def load(
         timeout = 10.0
         producer = TelemetryProducer(settings.kafka(), topic_prefix=settings.topic_prefix, linger=0.01)
         client = FeedClient(settings.kafka(), topic_prefix=settings.topic_prefix, timeout=timeout, hedge_after=0.5, max_in_flight=in_flight)
-        file = None if answers is None else AnswerFile(settings, answers)
-        with producer, client:
+        with producer, client, nullcontext() if answers is None else AnswerFile(settings, answers) as file:
             result = LogStream(client, producer, answers=file, speed=speed).run(plan, on_progress=show)
-            if file is not None:
-                file.close()
+    if file is not None and file.without_lineage:
+        errors.print(f"{file.without_lineage} answers were written without the ranker's order: no lineage of them came")
     result.published.update(published)
     _report(result, as_json=as_json)
     if result.unanswered:
