@@ -7,6 +7,7 @@ Each command's module is imported only when that command is run, so that help is
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     SystemExit
         Always: 0 when it did its work, 1 when it failed, 2 when the command line or a setting is wrong.
     """
+    # What the Kafka library retries by itself is no news to a person at a terminal.
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"--help", "-h", "help"}:
         sys.stdout.write(_overview())
