@@ -42,14 +42,17 @@ class Pace:
         Shortest interval.
     share
         Largest share of the time that the asking and the writing of the answers may take, in (0, 1]; under load intervals grow by that.
+    most
+        Longest interval, whatever the share says.
     """
 
-    def __init__(self, *, least: timedelta, share: float = 0.2) -> None:
+    def __init__(self, *, least: timedelta, share: float = 0.2, most: timedelta = timedelta(minutes=1)) -> None:
         if not 0 < share <= 1:
             text = f"expected a number in (0, 1], got {share}, at share"
             raise ValueError(text)
         self.least = least
         self.share = share
+        self.most = most
         self._next = 0.0
 
     @property
@@ -68,7 +71,8 @@ class Pace:
 
     def spent(self, seconds: float) -> None:
         """Take note of time spent on what was asked for."""
-        self._next = max(self._next, time.monotonic() + seconds * (1 / self.share - 1))
+        rest_s = min(seconds * (1 / self.share - 1), self.most.total_seconds())
+        self._next = max(self._next, time.monotonic() + rest_s)
 
 
 class _Key(StatefulBatchLogic[Item, Any, Saved], Generic[In, Out]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,9 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 from confluent_kafka import Message
 
-from dataflows.bucketed import Pace, bucketed
+from dataflows.bucketed import Pace
+from dataflows.journal import Journal
+from dataflows.journaled import journaled
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.part import Part, run_part
 from dataflows.store import UserStore, connect
@@ -32,14 +34,15 @@ Count = Callable[[str, int], None]
 STORE_TIMEOUT_S = 5.0
 USERS_EVERY = timedelta(milliseconds=50)
 ITEMS_EVERY = timedelta(milliseconds=200)
+LONGEST_PAUSE = timedelta(seconds=2)
 WRITING_SHARE = 0.1
 """Of the time, at most; below about 2,000 events/s rows go out every USERS_EVERY all the same."""
-SNAPSHOT_EVERY = timedelta(seconds=5)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_history = msgspec.json.Decoder(UserHistory).decode
+_decode_arrived = msgspec.msgpack.Decoder(list[Arrived]).decode
 
 
 def build(
@@ -48,6 +51,7 @@ def build(
     items: Sink[Any],
     *,
     fold: FeatureFold,
+    journal: Journal,
     pace: Pace,
     topics: Topics,
     count: Count,
@@ -64,6 +68,8 @@ def build(
         Takes the counters of videos, creators and tags, as Outgoing.
     fold
         A new operator.
+    journal
+        Where its input is kept, so that it is exact after a crash.
     pace
         How often rows come out.
     topics
@@ -74,7 +80,7 @@ def build(
     flow = Dataflow("features")
     batches: Stream[Batch] = op.input("in", flow, source)
     arrived: Stream[Sequence[Arrived]] = op.map("decode", batches, lambda batch: arrivals(batch, topics, count))
-    changed: Stream[UserUpdate | EntityCounters] = bucketed("fold", arrived, fold, pace)
+    changed: Stream[UserUpdate | EntityCounters] = journaled("fold", arrived, fold, journal=journal, decode=_decode_arrived, pace=pace)
     rows: KeyedStream[Sequence[UserUpdate]] = op.flat_map_batch("rows", changed, _rows)
     op.output("users", rows, users)
     counters: Stream[Outgoing] = op.flat_map_batch("counters", changed, lambda some: _counters(some, topics.items))
@@ -94,19 +100,38 @@ def arrivals(batch: Batch, topics: Topics, count: Count) -> list[Arrived]:
     """Decode the messages of a batch; what does not decode is counted and left out, for nothing but ingest and the loader writes here."""
     out: list[Arrived] = []
     for topic, messages in batch.by_topic().items():
-        decode: Callable[[bytes], Event | UserHistory] = _decode_event if topic == topics.events else _decode_history
+        decode: Callable[[int, int, bytes], Arrived] = _event if topic == topics.events else _history
         places = zip(map(Message.partition, messages), map(Message.offset, messages), map(Message.value, messages), strict=True)
         read = [(partition or 0, offset or 0, value) for partition, offset, value in places if value is not None]
         try:
-            out += [Arrived(partition, offset, decode(value)) for partition, offset, value in read]
+            out += [decode(*one) for one in read]
         except UNREADABLE:
-            for partition, offset, value in read:
+            for one in read:
                 try:
-                    out.append(Arrived(partition, offset, decode(value)))
+                    out.append(decode(*one))
                 except UNREADABLE:
                     count("rejected", 1)
     count("records", len(batch))
     return out
+
+
+def _event(partition: int, offset: int, value: bytes) -> Arrived:
+    return Arrived(partition, offset, _decode_event(value))
+
+
+def _history(partition: int, offset: int, value: bytes) -> Arrived:
+    return Arrived(partition, offset, None, _decode_history(value))
+
+
+class LongJournal(Journal):
+    """A journal whose base is written anew only when it is `most` bytes long: a base takes some tenths of a second to write."""
+
+    most: int = 48 << 20
+
+    def rebase(self, blocks: Iterable[bytes]) -> None:
+        """Begin the next generation, if the journal is long enough."""
+        if self.length >= self.most:
+            super().rebase(blocks)
 
 
 def _rows(changed: list[UserUpdate | EntityCounters]) -> list[tuple[str, Sequence[UserUpdate]]]:
@@ -142,15 +167,17 @@ def flow(part: Part) -> Dataflow:
         else:
             rejected.inc(n)
 
-    pace = Pace(least=USERS_EVERY, share=WRITING_SHARE)
+    part.watch_lag(source.lag)
+    journal = LongJournal(part.recovery_folder.with_suffix(".journal"))
+    pace = Pace(least=USERS_EVERY, share=WRITING_SHARE, most=LONGEST_PAUSE)
     store = UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S))
     users = UserSink(store, shutdown=part.shutdown, spent=pace.spent)
-    return build(source, users, KafkaSink(connection), fold=fold, pace=pace, topics=topics, count=count)
+    return build(source, users, KafkaSink(connection), fold=fold, journal=journal, pace=pace, topics=topics, count=count)
 
 
 def main() -> None:
     """Run the part."""
-    run_part("features", flow, snapshot_interval=SNAPSHOT_EVERY)
+    run_part("features", flow)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class UserSink(FixedPartitionedSink[Sequence[UserUpdate], None]):
     shutdown
         When requested while the store is away, the flow ends with an error, its epoch not closed: the rows come again at the next start.
     spent
-        Called with the seconds that a write took.
+        Called with the seconds that a write took; waiting for a store that is away does not count.
     """
 
     def __init__(self, store: UserStore, *, shutdown: Shutdown | None = None, spent: Callable[[float], None] | None = None) -> None:
@@ -63,8 +63,8 @@ class UserSinkPart(StatefulSinkPartition[Sequence[UserUpdate], None]):
         sink = self._sink
         updates = [update for some in values for update in some]
         wait_s = FIRST_WAIT_S
-        started = time.monotonic()
         while True:
+            started = time.monotonic()
             try:
                 sink.store.write(updates)
             except StoreError as error:

@@ -101,6 +101,47 @@ class StreamOperator(ABC, Generic[In, Out]):
             raise ValueError(text)
 
 
+class BlockOperator(StreamOperator[In, Out]):
+    """An operator with large state that can be written block by block: a head, and rows in blocks of a bounded size."""
+
+    @property
+    @abstractmethod
+    def pending(self) -> bool:
+        """Whether `on_time` has something to return."""
+
+    @abstractmethod
+    def head(self) -> State:
+        """Return what is in no row, with the "version"."""
+
+    @abstractmethod
+    def restore_head(self, state: State) -> None:
+        """Take back what `head` returned; comes before the rows.
+
+        Raises
+        ------
+        ValueError
+            If the version of `state` cannot be read.
+        """
+
+    @abstractmethod
+    def row_blocks(self) -> Iterator[bytes]:
+        """Yield all rows, some at a time."""
+
+    @abstractmethod
+    def restore_rows(self, block: bytes) -> None:
+        """Take back one of the blocks that `row_blocks` yielded; they come in their order."""
+
+    def snapshot(self) -> State:
+        """Return the head with all rows."""
+        return {**self.head(), "rows": list(self.row_blocks())}
+
+    def restore(self, state: State) -> None:
+        """Take back head and rows."""
+        self.restore_head(state)
+        for block in state["rows"]:
+            self.restore_rows(block)
+
+
 class BucketedOperator(StreamOperator[In, Out]):
     """An operator with large state, kept in many small buckets, so that a snapshot holds only what changed since the last one.
 

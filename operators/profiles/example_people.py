@@ -26,7 +26,7 @@ def user_examples(kind: type) -> Iterator[Example[Any, Any]]:
     stream = [*histories(1), *traffic(1, 150), *histories(2, users=2), *traffic(2, 60, users=8, late_share=0.5)]
     yield Example(make=kind, events=stream, folded=last_rows)
     yield Example(
-        make=lambda: kind(max_users=6, max_unpacked=2, n_buckets=4, max_tags=3, max_taken=4, max_listed=2),
+        make=lambda: kind(max_users=6, max_unpacked=2, max_tags=3, max_taken=4, max_listed=2),
         events=traffic(3, 200, users=20, late_share=0.3),
         folded=last_rows,
         endless=lambda n: event(n, user_id=f"u{n:09d}", video_id="v"),

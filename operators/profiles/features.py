@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from operators.base import BucketedOperator, Example, State
+import msgspec
+
+from operators.base import Example, State, StreamOperator
 from operators.examples import histories, traffic
 from operators.ingest.repeats import RepeatFold
 from operators.profiles.example_people import last_rows
@@ -16,16 +18,20 @@ from operators.windows.entities import EntityWindows
 from schemas.features import EntityCounters
 from schemas.telemetry import Event, UserHistory
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode_block = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 
-class Arrived(NamedTuple):
-    """A message and where it came from: partition and offset of `telemetry.events` or `telemetry.history`."""
+
+class Arrived(msgspec.Struct, array_like=True, frozen=True):
+    """An event or a history, and where it came from: partition and offset of `telemetry.events` or `telemetry.history`."""
 
     partition: int
     offset: int
-    message: Event | UserHistory
+    event: Event | None = None
+    history: UserHistory | None = None
 
 
-class FeatureFold(BucketedOperator[Arrived, UserUpdate | EntityCounters]):
+class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
     """Folds repeats, then counts; `on_time` returns the people that changed, and at intervals the videos, creators and tags.
 
     Exact over crashes: what was taken in is known by origin (events) or by offset (histories), and all state is saved together.
@@ -59,25 +65,20 @@ class FeatureFold(BucketedOperator[Arrived, UserUpdate | EntityCounters]):
         """Whether anything changed since it last came out."""
         return self.users.pending or self.entities.pending
 
-    def touched(self, batch: Sequence[Arrived]) -> set[int]:
-        """Return the buckets of the people, then those of the videos, creators and tags."""
-        n = self.users.n_buckets
-        users = self.users.touched([one.message for one in batch])
-        return users | {n + bucket for bucket in self.entities.touched([one.message for one in batch if type(one.message) is Event])}
-
     def on_batch(self, batch: Sequence[Arrived]) -> list[UserUpdate | EntityCounters]:
         """Count what is new; results come out of `on_time`."""
         happened: list[Event | UserHistory] = []
         events: list[Event] = []
         admits, marks = self._events.admits, self._histories
-        for partition, offset, message in batch:
-            if type(message) is Event:
-                if admits(message.origin, partition):
-                    happened.append(message)
-                    events.append(message)
-            elif offset > marks.get(partition, -1):
-                marks[partition] = offset
-                happened.append(message)
+        for one in batch:
+            event = one.event
+            if event is not None:
+                if admits(event.origin, one.partition):
+                    happened.append(event)
+                    events.append(event)
+            elif one.history is not None and one.offset > marks.get(one.partition, -1):
+                marks[one.partition] = one.offset
+                happened.append(one.history)
         self.users.on_batch(happened)
         self.entities.on_batch(events)
         return []
@@ -90,48 +91,59 @@ class FeatureFold(BucketedOperator[Arrived, UserUpdate | EntityCounters]):
             out += self.entities.on_time(now_ms)
         return out
 
-    def snapshot_head(self) -> State:
+    def head(self) -> State:
         """Return the marks of what was taken in, and the heads of both operators."""
         return {
             "version": self.VERSION,
             "events": self._events.snapshot(),
             "histories": dict(self._histories),
-            "users": self.users.snapshot_head(),
-            "entities": self.entities.snapshot_head(),
+            "users": self.users.head(),
+            "entities": self.entities.head(),
         }
 
     def restore_head(self, state: State) -> None:
-        """Take back what `snapshot_head` returned."""
+        """Take back what `head` returned."""
         self.check_version(state)
         self._events.restore(state["events"])
         self._histories = dict(state["histories"])
         self.users.restore_head(state["users"])
         self.entities.restore_head(state["entities"])
 
-    def snapshot_bucket(self, bucket: int) -> bytes:
-        """Return the rows of a bucket."""
-        n = self.users.n_buckets
-        return self.users.snapshot_bucket(bucket) if bucket < n else self.entities.snapshot_bucket(bucket - n)
+    def blocks(self) -> Iterator[bytes]:
+        """Yield all state, a block at a time."""
+        yield _encode(("head", _encode(self.head())))
+        for block in self.users.row_blocks():
+            yield _encode(("users", block))
+        for block in self.entities.row_blocks():
+            yield _encode(("entities", block))
 
-    def restore_bucket(self, bucket: int, state: bytes) -> None:
-        """Take back the rows of a bucket."""
-        n = self.users.n_buckets
-        if bucket < n:
-            self.users.restore_bucket(bucket, state)
-        else:
-            self.entities.restore_bucket(bucket - n, state)
+    def restore_blocks(self, blocks: Iterator[bytes]) -> None:
+        """Take back what `blocks` yielded."""
+        for block in blocks:
+            what, data = _decode_block(block)
+            if what == "head":
+                self.restore_head(msgspec.msgpack.decode(data))
+            elif what == "users":
+                self.users.restore_rows(data)
+            else:
+                self.entities.restore_rows(data)
 
-    def buckets(self) -> list[int]:
-        """Return the buckets that have rows."""
-        return [*self.users.buckets(), *(self.users.n_buckets + bucket for bucket in self.entities.buckets())]
+    def snapshot(self) -> State:
+        """Return all state."""
+        return {"version": self.VERSION, "blocks": list(self.blocks())}
+
+    def restore(self, state: State) -> None:
+        """Take back all state."""
+        self.check_version(state)
+        self.restore_blocks(iter(state["blocks"]))
 
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
         """Yield a stream of which the first third is read again, and again after the end."""
         events = [Arrived(0, offset, one) for offset, one in enumerate(traffic(4, 120))]
-        before = [Arrived(0, offset, one) for offset, one in enumerate(histories(4))]
+        before = [Arrived(0, offset, None, one) for offset, one in enumerate(histories(4))]
         yield Example(
-            make=lambda: cls(users=UserProfiles(n_buckets=8), entities=EntityWindows(n_buckets=8), items_every=timedelta(0)),
+            make=lambda: cls(users=UserProfiles(), entities=EntityWindows(), items_every=timedelta(0)),
             events=[*before, *events[:80], *events[40:], *before, *events],
             finish_ms=1,
             folded=_last,

@@ -72,14 +72,18 @@ class Folding:
         return False
 
     def history(self, row: UserRow, history: UserHistory) -> list[str]:
-        """Fold what came before the stream: no window, no weight of a tag; return the videos to be marked as seen."""
+        """Fold what came before the stream: no window, no weight of a tag; return the videos to be marked as seen.
+
+        It is older than any event, whenever it arrives: what an event said of a video already stands.
+        """
         row.version += 1
         for video_id in history.watched:
             if index_in(row.recent, video_id) < 0:
                 place(row.recent, video_id, SHOWN, 0, self.max_taken)
         for kind, video_ids in ((InteractionType.LONG_VIEW, history.long_viewed), (InteractionType.LIKE, history.liked)):
             for video_id in video_ids:
-                self._taken(row, video_id, GAINS[kind], 0)
+                if video_id not in row.hidden_videos:
+                    self._taken(row, video_id, GAINS[kind], 0)
         seen = list(dict.fromkeys([*history.watched, *history.long_viewed, *history.liked]))
         row.seen_count += len(seen)
         return seen
@@ -105,7 +109,7 @@ class Folding:
             place(row.recent, video_id, strength, at_ms, self.max_taken)
         else:
             _, before, was_ms = row.recent[at]
-            if not moves or at_ms <= was_ms:
+            if was_ms > 0 and (not moves or at_ms <= was_ms):
                 row.recent[at] = (video_id, max(before, strength), was_ms)
                 return False
             del row.recent[at]
@@ -116,8 +120,13 @@ class Folding:
     def _taken(self, row: UserRow, video_id: str, gain: float, at_ms: int) -> None:
         at = index_in(row.positives, video_id)
         if at >= 0:
-            _, strength, was_ms = row.positives.pop(at)
-            gain, at_ms = min(strength + gain, MAX_STRENGTH), max(was_ms, at_ms)
+            _, strength, was_ms = row.positives[at]
+            if at_ms == 0:
+                row.positives[at] = (video_id, strength if was_ms > 0 else max(strength, gain), was_ms)
+                return
+            del row.positives[at]
+            if was_ms > 0:
+                gain, at_ms = min(strength + gain, MAX_STRENGTH), max(was_ms, at_ms)
         place(row.positives, video_id, gain, at_ms, self.max_taken)
 
     def _hide(self, row: UserRow, event: Event) -> None:

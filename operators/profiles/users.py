@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Any
-from zlib import crc32
 
 import msgspec
 
-from operators.base import BucketedOperator, Example, State
+from operators.base import BlockOperator, Example, State
 from operators.forgetting import Forgetting, Idleness
 from operators.profiles.folding import Folding
 from operators.profiles.interest import INTEREST_HALF_LIFE
@@ -22,11 +22,13 @@ from schemas.telemetry import Event, UserHistory
 
 Happened = Event | UserHistory
 
+ROWS_A_BLOCK = 1_000
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode_bucket = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
+_decode_rows = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
-class UserProfiles(BucketedOperator[Happened, UserUpdate]):
+class UserProfiles(BlockOperator[Happened, UserUpdate]):
     """Folds events and histories into one row a person; `on_time` returns the rows that changed since it was last called.
 
     Rows rest packed, as they stand in the store; those that changed since the last `on_time` are kept unpacked. Events of one person must
@@ -38,8 +40,6 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         People held; beyond it the longest idle are forgotten (operators.forgetting).
     max_unpacked
         Rows kept unpacked, about 20 KB each.
-    n_buckets
-        Parts of the state for snapshots; more make smaller snapshots and more of them. May not change over a restart.
     interest_half_life, max_tags, max_taken, max_listed
         As in operators.profiles.folding.Folding.
 
@@ -59,7 +59,6 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         *,
         max_users: int = 1_000_000,
         max_unpacked: int = 4_096,
-        n_buckets: int = 2_048,
         interest_half_life: timedelta = INTEREST_HALF_LIFE,
         max_tags: int = 128,
         max_taken: int = 50,
@@ -67,19 +66,16 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
     ) -> None:
         self.max_users = max_users
         self.max_unpacked = max_unpacked
-        self.n_buckets = n_buckets
         self.interest_half_life = interest_half_life
         self.max_tags = max_tags
         self.max_taken = max_taken
         self.max_listed = max_listed
         self._folding = Folding(interest_half_life=interest_half_life, max_tags=max_tags, max_taken=max_taken, max_listed=max_listed)
         self._forgetting = Forgetting(most=max_users)
-        self._packed: dict[int, dict[str, bytes]] = {}
-        self._count = 0
+        self._packed: dict[str, bytes] = {}
         self._unpacked: dict[str, UserRow] = {}
         self._changed: dict[str, dict[int, bytes]] = {}
         self._left: list[UserUpdate] = []
-        self._eras: dict[int, int] = {}
 
     @property
     def forgotten(self) -> int:
@@ -91,13 +87,8 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         """Whether rows changed since the last `on_time`."""
         return bool(self._changed or self._left)
 
-    def touched(self, batch: Sequence[Happened]) -> set[int]:
-        """Return the buckets of the people in a batch."""
-        return {crc32(user_id.encode()) % self.n_buckets for user_id in {one.user_id for one in batch}}
-
     def on_batch(self, batch: Sequence[Happened]) -> list[UserUpdate]:
         """Fold events and histories; rows come out of `on_time`."""
-        self._settle()
         unpacked, changed, fold = self._unpacked, self._changed, self._folding.event
         for one in batch:
             user_id = one.user_id
@@ -125,7 +116,7 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         self._changed.clear()
         return updates
 
-    def snapshot_head(self) -> State:
+    def head(self) -> State:
         """Return who changed since the last `on_time`, and what was forgotten."""
         return {
             "version": self.VERSION,
@@ -135,32 +126,24 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
         }
 
     def restore_head(self, state: State) -> None:
-        """Take back what `snapshot_head` returned."""
+        """Take back what `head` returned."""
         self.check_version(state)
         self._changed = {user_id: dict(bits) for user_id, bits in state["changed"].items()}
         self._left = [UserUpdate(*update) for update in state["left"]]
         self._forgetting.restore(state["forgetting"])
 
-    def snapshot_bucket(self, bucket: int) -> bytes:
-        """Return the rows of a bucket."""
-        self._settle()
-        packed = self._packed.get(bucket, {})
-        for user_id in packed:
-            row = self._unpacked.get(user_id)
-            if row is not None:
-                packed[user_id] = pack_row(row)
-        return _encode((self._forgetting.era, list(packed.values())))
+    def row_blocks(self) -> Iterator[bytes]:
+        """Yield the rows of ROWS_A_BLOCK people at a time."""
+        for user_id, row in self._unpacked.items():
+            self._packed[user_id] = pack_row(row)
+        rows = iter(self._packed.values())
+        while block := list(islice(rows, ROWS_A_BLOCK)):
+            yield _encode(block)
 
-    def restore_bucket(self, bucket: int, state: bytes) -> None:
-        """Take back the rows of a bucket."""
-        era, rows = _decode_bucket(state)
-        self._packed[bucket] = {unpack_idle(row).user_id: row for row in rows}
-        self._eras[bucket] = era
-
-    def buckets(self) -> list[int]:
-        """Return the buckets that have rows."""
-        self._settle()
-        return sorted(bucket for bucket, packed in self._packed.items() if packed)
+    def restore_rows(self, block: bytes) -> None:
+        """Take back a block of rows."""
+        for row in _decode_rows(block):
+            self._packed[unpack_idle(row).user_id] = row
 
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
@@ -169,21 +152,15 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
 
         yield from user_examples(cls)
 
-    def _bucket(self, user_id: str) -> int:
-        return crc32(user_id.encode()) % self.n_buckets
-
     def _unpack(self, user_id: str) -> UserRow:
         if len(self._unpacked) >= self.max_unpacked:
             self._pack_all()
-        packed = self._packed.setdefault(self._bucket(user_id), {})
-        data = packed.get(user_id)
+        data = self._packed.get(user_id)
         if data is None:
-            if self._count >= self.max_users:
+            if len(self._packed) >= self.max_users:
                 self._forget()
-                packed = self._packed.setdefault(self._bucket(user_id), {})
             row = new_row(user_id, self._forgetting.floor)
-            packed[user_id] = b""
-            self._count += 1
+            self._packed[user_id] = b""
         else:
             row = unpack_row(data)
         self._unpacked[user_id] = row
@@ -191,43 +168,24 @@ class UserProfiles(BucketedOperator[Happened, UserUpdate]):
 
     def _pack_all(self) -> None:
         for user_id, row in self._unpacked.items():
-            self._packed[self._bucket(user_id)][user_id] = pack_row(row)
+            self._packed[user_id] = pack_row(row)
         self._unpacked.clear()
 
     def _update(self, user_id: str, bits: dict[int, bytes]) -> UserUpdate:
-        packed = self._packed[self._bucket(user_id)]
         row = self._unpacked.pop(user_id, None)
         if row is None:
-            row = unpack_row(packed[user_id])
+            row = unpack_row(self._packed[user_id])
         else:
-            packed[user_id] = pack_row(row)
-        return UserUpdate(user_id, row.version, packed[user_id], bits, readable(row))
+            self._packed[user_id] = pack_row(row)
+        return UserUpdate(user_id, row.version, self._packed[user_id], bits, readable(row))
 
     def _forget(self) -> None:
         self._pack_all()
-        for user_id in self._forgetting.choose(self._idleness(), held=self._count):
-            packed = self._packed[self._bucket(user_id)]
+        for user_id in self._forgetting.choose(self._idleness(), held=len(self._packed)):
             bits = self._changed.pop(user_id, None)
             if bits is not None:
                 self._left.append(self._update(user_id, bits))
-            self._forgetting.floor = max(self._forgetting.floor, unpack_idle(packed.pop(user_id)).version)
-            self._count -= 1
+            self._forgetting.floor = max(self._forgetting.floor, unpack_idle(self._packed.pop(user_id)).version)
 
     def _idleness(self) -> Iterable[Idleness]:
-        for packed in self._packed.values():
-            for user_id, row in packed.items():
-                yield unpack_idle(row).updated_ms, user_id
-
-    def _settle(self) -> None:
-        """After a restart: drop what was forgotten since its bucket was saved."""
-        if not self._eras:
-            return
-        dropped = self._forgetting.dropped
-        for bucket, era in self._eras.items():
-            packed = self._packed[bucket]
-            for user_id in [
-                one for one, row in packed.items() if era < self._forgetting.era and dropped((unpack_idle(row).updated_ms, one), era)
-            ]:
-                del packed[user_id]
-        self._eras.clear()
-        self._count = sum(map(len, self._packed.values()))
+        return ((unpack_idle(row).updated_ms, user_id) for user_id, row in self._packed.items())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal, TypeAlias, cast
-from zlib import crc32
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.base import BucketedOperator, Example, State
+from operators.base import BlockOperator, Example, State
 from operators.examples import event, traffic
 from operators.forgetting import Forgetting, Idleness
 from operators.windows.pending import Pending
@@ -23,12 +23,16 @@ Ints: TypeAlias = NDArray[np.int64]
 Kind: TypeAlias = Literal["video", "creator", "tag"]
 
 _IMPRESSION = InteractionType.IMPRESSION
+ROWS_A_BLOCK = 500
+APPLIED_AT_ONCE = 2_000
+"""Events that wait before they are applied together; arithmetic on a few would cost as much as on all of these."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_entity = msgspec.msgpack.Decoder(EntityCounters).decode
-_decode_bucket = msgspec.msgpack.Decoder(tuple[int, SavedRows]).decode
+_decode_rows = msgspec.msgpack.Decoder(SavedRows).decode
 
 
-class EntityWindows(BucketedOperator[Event, EntityCounters]):
+class EntityWindows(BlockOperator[Event, EntityCounters]):
     """Folds events into one row per video, creator and tag; `on_time` returns the rows that changed since it was last called.
 
     Repeats must have been folded before (operators.ingest.repeats). Counters and panes do not depend on the order of the events.
@@ -37,8 +41,6 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
     ----------
     max_entities
         Rows held, 4 KB each; beyond it the longest idle are forgotten (operators.forgetting).
-    n_buckets
-        Parts of the state for snapshots; more make smaller snapshots and more of them. May not change over a restart.
 
     Examples
     --------
@@ -50,19 +52,16 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
     []
     """
 
-    def __init__(self, *, max_entities: int = 200_000, n_buckets: int = 2_048) -> None:
+    def __init__(self, *, max_entities: int = 200_000) -> None:
         self.max_entities = max_entities
-        self.n_buckets = n_buckets
         self._tables = EntityTables()
         self._forgetting = Forgetting(most=max_entities)
-        self._rows: dict[int, dict[str, int]] = {}
+        self._rows: dict[str, int] = {}
         self._keys: list[str | None] = []
         self._free: list[int] = []
         self._known: dict[tuple[str, str | None, tuple[str, ...]], tuple[int, ...]] = {}
         self._waiting = Pending()
-        self._changed: list[str] = []
         self._left: list[EntityCounters] = []
-        self._eras: dict[int, int] = {}
         self._is_pending = False
 
     @property
@@ -75,16 +74,8 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
         """Whether rows changed since the last `on_time`."""
         return self._is_pending
 
-    def touched(self, batch: Sequence[Event]) -> set[int]:
-        """Return the buckets of the entities that a batch names."""
-        keys = {f"video:{one}" for one in {event.video_id for event in batch}}
-        keys.update([f"creator:{one}" for one in {event.creator_id for event in batch} if one is not None])
-        keys.update([f"tag:{one}" for tags in {event.tags for event in batch} for one in tags])
-        return {self._bucket(key) for key in keys}
-
     def on_batch(self, batch: Sequence[Event]) -> list[EntityCounters]:
         """Fold events; rows come out of `on_time`."""
-        self._settle()
         self._is_pending = self._is_pending or len(batch) > 0
         known, surfaces = self._known, self._tables.surfaces
         for one in batch:
@@ -100,70 +91,55 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
                 self._waiting.event(one, rows, column)
             else:
                 self._waiting.event(one, rows)
-        self._apply()
+        if len(self._waiting) >= APPLIED_AT_ONCE:
+            self._apply()
         return []
 
     def on_time(self, now_ms: int) -> list[EntityCounters]:
         """Return the full values of each row that changed since the last call."""
-        self._settle()
+        self._apply()
         rows = np.flatnonzero(self._tables.changed)
         self._tables.changed[rows] = False
         self._is_pending = False
         out, self._left = self._left, []
         return out + self._values(rows)
 
-    def snapshot_head(self) -> State:
-        """Return which rows changed since the last `on_time`, and what was forgotten."""
-        self._settle()
-        return {
-            "version": self.VERSION,
-            "changed": [self._keys[row] for row in np.flatnonzero(self._tables.changed).tolist()],
-            "left": [_encode(one) for one in self._left],
-            "forgetting": self._forgetting.snapshot(),
-        }
+    def head(self) -> State:
+        """Return what was forgotten, and what of it is still to come out."""
+        return {"version": self.VERSION, "left": [_encode(one) for one in self._left], "forgetting": self._forgetting.snapshot()}
 
     def restore_head(self, state: State) -> None:
-        """Take back what `snapshot_head` returned."""
+        """Take back what `head` returned."""
         self.check_version(state)
-        self._changed = list(state["changed"])
         self._left = [_decode_entity(one) for one in state["left"]]
-        self._is_pending = bool(self._changed or self._left)
+        self._is_pending = bool(self._left)
         self._forgetting.restore(state["forgetting"])
 
-    def snapshot_bucket(self, bucket: int) -> bytes:
-        """Return the rows of a bucket."""
-        self._settle()
-        rows = self._rows.get(bucket, {})
-        return _encode((self._forgetting.era, self._tables.save(list(rows), list(rows.values()))))
+    def row_blocks(self) -> Iterator[bytes]:
+        """Yield ROWS_A_BLOCK rows at a time."""
+        self._apply()
+        held = iter(self._rows.items())
+        while block := dict(islice(held, ROWS_A_BLOCK)):
+            yield _encode(self._tables.save(list(block), list(block.values())))
 
-    def restore_bucket(self, bucket: int, state: bytes) -> None:
-        """Take back the rows of a bucket."""
-        era, saved = _decode_bucket(state)
-        self._eras[bucket] = era
-        self._tables.put_back([self._new_row(key, bucket) for key in saved.keys], saved)
-
-    def buckets(self) -> list[int]:
-        """Return the buckets that have rows."""
-        self._settle()
-        return sorted(bucket for bucket, rows in self._rows.items() if rows)
+    def restore_rows(self, block: bytes) -> None:
+        """Take back a block of rows."""
+        saved = _decode_rows(block)
+        rows = [self._new_row(key) for key in saved.keys]
+        self._tables.put_back(rows, saved)
+        self._is_pending = self._is_pending or bool(self._tables.changed[rows].any())
 
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
         """Yield a few streams, and more entities than may be held."""
         yield Example(make=cls, events=[*traffic(1, 120), *traffic(2, 80, videos=3, late_share=0.6)], folded=_last_values)
         yield Example(
-            make=lambda: cls(max_entities=12, n_buckets=4),
+            make=lambda: cls(max_entities=12),
             events=traffic(3, 150, videos=40, late_share=0.3),
             folded=_last_values,
             endless=lambda n: event(n, video_id=f"v{n:09d}"),
             bound=12,
         )
-
-    def _bucket(self, key: str) -> int:
-        return crc32(key.encode()) % self.n_buckets
-
-    def _held(self) -> int:
-        return len(self._keys) - len(self._free)
 
     def _values(self, rows: Ints) -> list[EntityCounters]:
         out = []
@@ -185,6 +161,8 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
         return out
 
     def _apply(self) -> None:
+        if len(self._waiting) == 0:
+            return
         self._tables.add(self._waiting.columns())
         self._waiting = Pending()
 
@@ -195,13 +173,12 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
             keys.append(f"creator:{event.creator_id}")
         rows = []
         for key in keys:
-            bucket = self._bucket(key)
-            row = self._rows.get(bucket, {}).get(key)
+            row = self._rows.get(key)
             if row is None:
-                if self._held() >= self.max_entities:
+                if len(self._rows) >= self.max_entities:
                     self._apply()
                     self._forget(keep=set(keys))
-                row = self._new_row(key, bucket)
+                row = self._new_row(key)
                 self._tables.version[row] = self._forgetting.floor
             rows.append(row)
         if len(self._known) >= self.max_entities:
@@ -209,7 +186,7 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
         self._known[event.video_id, event.creator_id, event.tags] = tuple(rows)
         return tuple(rows)
 
-    def _new_row(self, key: str, bucket: int) -> int:
+    def _new_row(self, key: str) -> int:
         if self._free:
             row = self._free.pop()
             self._keys[row] = key
@@ -217,43 +194,24 @@ class EntityWindows(BucketedOperator[Event, EntityCounters]):
             row = len(self._keys)
             self._keys.append(key)
             self._tables.reserve(row + 1)
-        self._rows.setdefault(bucket, {})[key] = row
+        self._rows[key] = row
         return row
 
     def _forget(self, keep: set[str]) -> None:
-        going = self._forgetting.choose(((at_ms, key) for at_ms, key in self._idleness() if key not in keep), held=self._held())
-        for key in going:
-            bucket = self._bucket(key)
-            row = self._rows[bucket][key]
+        idleness = ((at_ms, key) for at_ms, key in self._idleness() if key not in keep)
+        for key in self._forgetting.choose(idleness, held=len(self._rows)):
+            row = self._rows.pop(key)
             self._forgetting.floor = max(self._forgetting.floor, int(self._tables.version[row]))
             if self._tables.changed[row]:
                 self._left += self._values(np.array([row]))
-            self._drop(bucket, key)
+            self._tables.clear(row)
+            self._keys[row] = None
+            self._free.append(row)
         self._known.clear()
-
-    def _drop(self, bucket: int, key: str) -> None:
-        row = self._rows[bucket].pop(key)
-        self._tables.clear(row)
-        self._keys[row] = None
-        self._free.append(row)
 
     def _idleness(self) -> Iterable[Idleness]:
         updated_ms = self._tables.updated_ms.tolist()
-        return [(updated_ms[row], key) for row, key in enumerate(self._keys) if key is not None]
-
-    def _settle(self) -> None:
-        """After a restart: drop what was forgotten since its bucket was saved, and mark again what had changed."""
-        if not self._eras:
-            return
-        eras, self._eras = self._eras, {}
-        dropped, updated_ms = self._forgetting.dropped, self._tables.updated_ms
-        for bucket, era in eras.items():
-            if era < self._forgetting.era:
-                for key in [one for one, row in self._rows[bucket].items() if dropped((int(updated_ms[row]), one), era)]:
-                    self._drop(bucket, key)
-        for key in self._changed:
-            self._tables.changed[self._rows[self._bucket(key)][key]] = True
-        self._changed = []
+        return ((updated_ms[row], key) for key, row in self._rows.items())
 
 
 def _last_values(entities: list[EntityCounters]) -> dict[tuple[str, str], EntityCounters]:

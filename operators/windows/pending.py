@@ -61,6 +61,10 @@ class Pending:
         self._surface_pairs: list[int] = []
         self._surface_columns: list[int] = []
 
+    def __len__(self) -> int:
+        """Return how many events wait."""
+        return len(self._codes)
+
     def event(self, event: Event, rows: tuple[int, ...], surface_column: int = _NONE) -> None:
         """Take in an event; `surface_column` is where it counts as an impression of the first of its rows."""
         code = _CODES[event.interaction_type]

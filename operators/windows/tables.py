@@ -19,8 +19,9 @@ Ints = NDArray[np.int64]
 class SavedRows(msgspec.Struct, array_like=True, gc=False):
     """Rows as they are saved, n of them, column by column: numbers that come back bit for bit.
 
-    `numbers` is (5, n) int64: version, updated_ms, newest minute, late, number of panes; `totals` (n, N_COUNTERS) int64; `sums`
-    (n, N_DECAYED) float64; `slots` (uint8) and `panes` (uint32, or int64 where a number is too large) one after the other for all rows.
+    `numbers` is (6, n) int64: version, updated_ms, newest minute, late, changed or not, number of panes; `totals` (n, N_COUNTERS)
+    int64; `sums` (n, N_DECAYED) float64; `slots` (uint8) and `panes` (uint32, or int64 where a number is too large) one after the other
+    for all rows.
     """
 
     keys: list[str]
@@ -127,9 +128,13 @@ class EntityTables:
         """Return rows as they are to be saved."""
         panes = self.panes.panes[rows]
         filled = panes.any(axis=2)
-        numbers = np.array(
-            [self.version[rows], self.updated_ms[rows], self.panes.newest[rows], self.panes.late[rows], filled.sum(axis=1)], dtype=np.int64
-        )
+        numbers = np.empty((6, len(rows)), dtype=np.int64)
+        numbers[0] = self.version[rows]
+        numbers[1] = self.updated_ms[rows]
+        numbers[2] = self.panes.newest[rows]
+        numbers[3] = self.panes.late[rows]
+        numbers[4] = self.changed[rows]
+        numbers[5] = filled.sum(axis=1)
         return SavedRows(
             keys,
             numbers.tobytes(),
@@ -143,9 +148,12 @@ class EntityTables:
     def put_back(self, rows: list[int], saved: SavedRows) -> None:
         """Put saved rows into empty ones."""
         n = len(rows)
-        self.version[rows], self.updated_ms[rows], self.panes.newest[rows], self.panes.late[rows], filled = np.frombuffer(
-            saved.numbers, dtype=np.int64
-        ).reshape(5, n)
+        version, updated_ms, newest, late, changed, filled = np.frombuffer(saved.numbers, dtype=np.int64).reshape(6, n)
+        self.version[rows] = version
+        self.updated_ms[rows] = updated_ms
+        self.panes.newest[rows] = newest
+        self.panes.late[rows] = late
+        self.changed[rows] = changed != 0
         self.panes.totals[rows] = np.frombuffer(saved.totals, dtype=np.int64).reshape(n, N_COUNTERS)
         slots = np.frombuffer(saved.slots, dtype=np.uint8)
         self.panes.panes[np.repeat(rows, filled), slots] = widened(saved.panes, len(slots) * N_COUNTERS).reshape(-1, N_COUNTERS)

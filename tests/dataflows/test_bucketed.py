@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from ast import literal_eval
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,59 @@ from bytewax.testing import TestingSink, TestingSource
 
 from dataflows.bucketed import Pace, bucketed
 from dataflows.engine import run_to_end
-from operators.base import BucketedOperator
+from operators.base import BucketedOperator, Example, State
+from operators.checks import check_changes_only_buckets_it_names, check_survives_a_crash_at_every_event
 from operators.examples import traffic
-from operators.profiles.example_people import last_rows
-from operators.profiles.users import UserProfiles
 
-EVENTS = traffic(5, 120, users=12)
+EVENTS = [event.user_id for event in traffic(5, 120, users=12)]
 BATCHES = [EVENTS[start : start + 10] for start in range(0, len(EVENTS), 10)]
+EXPECTED = dict(Counter(EVENTS))
+
+
+class Counts(BucketedOperator[str, tuple[str, int]]):
+    """How often each name came; a bucket for each of its last letters."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.changed: list[str] = []
+        self.saved: list[int] = []
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.changed)
+
+    def touched(self, batch: Sequence[str]) -> list[int]:
+        return [ord(name[-1]) for name in batch]
+
+    def on_batch(self, batch: Sequence[str]) -> list[tuple[str, int]]:
+        for name in batch:
+            self.counts[name] = self.counts.get(name, 0) + 1
+            self.changed.append(name)
+        return []
+
+    def on_time(self, now_ms: int) -> list[tuple[str, int]]:
+        changed, self.changed = self.changed, []
+        return [(name, self.counts[name]) for name in dict.fromkeys(changed)]
+
+    def snapshot_head(self) -> State:
+        return {"version": 1, "changed": list(self.changed)}
+
+    def restore_head(self, state: State) -> None:
+        self.changed = list(state["changed"])
+
+    def snapshot_bucket(self, bucket: int) -> bytes:
+        self.saved.append(bucket)
+        return repr({name: n for name, n in self.counts.items() if ord(name[-1]) == bucket}).encode()
+
+    def restore_bucket(self, bucket: int, state: bytes) -> None:
+        self.counts.update(literal_eval(state.decode()))
+
+    def buckets(self) -> list[int]:
+        return sorted({ord(name[-1]) for name in self.counts})
+
+    @classmethod
+    def examples(cls) -> Iterator[Example[Any, Any]]:
+        yield Example(make=cls, events=EVENTS, folded=dict)
 
 
 class CrashingPart(StatefulSourcePartition[Any, int]):
@@ -63,33 +112,26 @@ def run(source: Source[Any], operator: BucketedOperator[Any, Any], store: Path |
 
 
 def test_all_that_is_due_comes_out_at_the_end() -> None:
-    whole = UserProfiles()
-    whole.on_batch(EVENTS)
-    assert last_rows(run(TestingSource(BATCHES), UserProfiles(), None, [])) == last_rows(whole.on_time(0))
+    assert dict(run(TestingSource(BATCHES), Counts(), None, [])) == EXPECTED
+
+
+def test_the_operator_of_this_test_keeps_the_contract() -> None:
+    check_changes_only_buckets_it_names(Counts, next(Counts.examples()))
+    check_survives_a_crash_at_every_event(Counts, next(Counts.examples()))
 
 
 def test_a_crash_at_any_batch_changes_nothing(tmp_path: Path) -> None:
     out: list[Any] = []
     for crash_before in range(len(BATCHES)):
-        run(CrashingSource(crash_before), UserProfiles(n_buckets=4), tmp_path / "store", out)
-    run(CrashingSource(-1), UserProfiles(n_buckets=4), tmp_path / "store", out)
-    whole = UserProfiles()
-    whole.on_batch(EVENTS)
-    assert last_rows(out) == last_rows(whole.on_time(0))
+        run(CrashingSource(crash_before), Counts(), tmp_path / "store", out)
+    run(CrashingSource(-1), Counts(), tmp_path / "store", out)
+    assert dict(out) == EXPECTED
 
 
 def test_only_buckets_that_a_batch_touched_are_saved_again(tmp_path: Path) -> None:
-    class Watched(UserProfiles):
-        saved: list[int]
-
-        def snapshot_bucket(self, bucket: int) -> bytes:
-            self.saved.append(bucket)
-            return super().snapshot_bucket(bucket)
-
-    operator = Watched(n_buckets=64)
-    operator.saved = []
+    operator = Counts()
     run(TestingSource(BATCHES), operator, tmp_path / "store", [])
-    touched = [bucket for batch in BATCHES for bucket in sorted(operator.touched(batch))]
+    touched = [bucket for batch in BATCHES for bucket in sorted(set(operator.touched(batch)))]
     assert set(operator.saved) == set(touched)
     # The engine wakes every key once more at the end of the input.
     assert len(operator.saved) <= len(touched) + len(set(touched))
@@ -110,6 +152,12 @@ def test_time_spent_stretches_the_interval_to_its_share() -> None:
     pace.asked()
     pace.spent(0.5)
     assert timedelta(seconds=1.9) < pace.due_at() - datetime.now(UTC) <= timedelta(seconds=2)
+
+
+def test_an_interval_is_never_longer_than_the_most() -> None:
+    pace = Pace(least=timedelta(0), share=0.1, most=timedelta(seconds=1))
+    pace.spent(60)
+    assert pace.due_at() - datetime.now(UTC) <= timedelta(seconds=1)
 
 
 def test_a_share_of_nothing_is_refused() -> None:

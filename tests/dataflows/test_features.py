@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from dataflows.bucketed import Pace
 from dataflows.engine import run_to_end
 from dataflows.features import Topics, arrivals, build
+from dataflows.journal import Journal
 from dataflows.kafka import Batch, Outgoing
 from dataflows.kafka.shutdown import Shutdown
 from dataflows.store import StoreError
@@ -45,7 +46,7 @@ def recorded() -> list[Message]:
     return [Message(one.topic, one.partition, one.offset, b"", bytes(one.value)) for one in records]
 
 
-def run(batches: list[Batch], counts: Counter[str]) -> tuple[list[UserUpdate], list[Outgoing]]:
+def run(batches: list[Batch], counts: Counter[str], folder: Path) -> tuple[list[UserUpdate], list[Outgoing]]:
     rows: list[Any] = []
     items: list[Outgoing] = []
 
@@ -54,7 +55,8 @@ def run(batches: list[Batch], counts: Counter[str]) -> tuple[list[UserUpdate], l
 
     fold = FeatureFold(users=UserProfiles(), entities=EntityWindows(), items_every=timedelta(0))
     pace = Pace(least=timedelta(0), share=1)
-    flow = build(TestingSource(batches), TestingSink(rows), TestingSink(items), fold=fold, pace=pace, topics=TOPICS, count=count)
+    ends = (TestingSource(batches), TestingSink(rows), TestingSink(items))
+    flow = build(*ends, fold=fold, journal=Journal(folder), pace=pace, topics=TOPICS, count=count)
     run_to_end(flow, epoch=timedelta(seconds=10), store=None)
     return [update for _, some in rows for update in some], items
 
@@ -68,10 +70,10 @@ def outcome(updates: list[UserUpdate], items: list[Outgoing]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", [1, 10, 10_000])
-def test_the_recorded_input_gives_the_expected_output_however_it_is_batched(size: int) -> None:
+def test_the_recorded_input_gives_the_expected_output_however_it_is_batched(size: int, tmp_path: Path) -> None:
     messages = recorded()
     counts: Counter[str] = Counter()
-    updates, items = run([Batch(messages[at : at + size]) for at in range(0, len(messages), size)], counts)
+    updates, items = run([Batch(messages[at : at + size]) for at in range(0, len(messages), size)], counts, tmp_path)
     expected = msgspec.json.decode((GOLDEN / "output.json").read_bytes())
     got = outcome(updates, items)
     for part in ("users", "readable", "items"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.examples import T0_MS, event, traffic
+from operators.examples import T0_MS, event, histories, traffic
 from operators.profiles.row import TagRow, UserRow, pack_row, unpack_row
 from operators.profiles.seen import bits_of, hashes, positions, probe
 from operators.profiles.users import UserProfiles
@@ -127,9 +127,17 @@ def test_what_came_before_the_stream_is_older_than_all_of_it_and_feeds_no_window
         assert names(state.recent) == ["a", "b", "c"]
         assert [one.at_ms for one in state.recent] == [0, 0, T0_MS + 1000]
         assert names(state.positives) == ["b", "a"]
+        assert [one.weight for one in state.positives] == [0.5, 1.0]
         assert state.totals[Counter.IMPRESSIONS] == 1
         assert len(state.panes) == 1
         assert state.tags == {}
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60))
+def test_it_does_not_matter_when_the_history_arrives(seed: int, at: int) -> None:
+    events = traffic(seed, 60, users=1, videos=20)
+    (history,) = histories(seed, users=1, videos=20)
+    assert state_after(*events[:at], history, *events[at:]) == state_after(history, *events)
 
 
 def test_a_history_that_comes_again_changes_no_list() -> None:
