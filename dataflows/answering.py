@@ -23,6 +23,7 @@ from schemas.codec import DecodeError, decode, encode, pack
 from schemas.dlq import ReasonCode
 from schemas.features import ServedPage
 from schemas.feed import FeedResponse, ReadState
+from schemas.keys import SERVED_PAGES_KEPT
 
 SEGMENTS = "catalog.segments"
 TRIES = 4
@@ -258,7 +259,7 @@ class Answering:
     def _keep(self, user_id: str, page: ServedPage | None) -> None:
         if page is not None:
             pages = [one for one in self._unsaved.pop(user_id, []) if page.at_ms - one.at_ms < SESSION_MS]
-            self._unsaved[user_id] = [*pages, page]
+            self._unsaved[user_id] = [*pages, page][-SERVED_PAGES_KEPT:]
             if len(self._unsaved) > MAX_UNSAVED:
                 self._unsaved.popitem(last=False)
 

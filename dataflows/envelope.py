@@ -18,6 +18,7 @@ from schemas.feed import FeedRequest, FeedResponse, Level, RequestError
 from schemas.partition import partition_for
 
 MAX_REQUEST_BYTES = 65_536
+MAX_ECHO_BYTES = 4_096
 _ALIASES = headers.SPRING_ALIASES
 _ECHOED = (headers.CORRELATION_ID, headers.SPRING_CORRELATION_ID, headers.ATTEMPT, headers.TRACEPARENT)
 
@@ -72,26 +73,26 @@ class Envelope:
     @property
     def attempt(self) -> int:
         """Which attempt of the client this is, 1 for the first."""
-        return _whole(self.fields.get(headers.ATTEMPT), default=1)
+        return headers.whole(self.fields.get(headers.ATTEMPT), default=1)
 
     def expired(self, now_ms: int) -> bool:
         """Return whether nobody waits for the answer any more."""
         deadline = self.fields.get(headers.DEADLINE_MS)
-        return deadline is not None and 0 < _whole(deadline, default=0) < now_ms
+        return deadline is not None and 0 < headers.whole(deadline, default=0) < now_ms
 
     def reply_partition(self, request_id: str, partitions: int) -> int:
         """Return the partition of the answer: the one asked for if there is such a one, else by the request's id."""
         asked = self.fields.get(headers.REPLY_PARTITION)
         if asked is not None:
-            partition = struct.unpack(">i", asked)[0] if _is_spring(asked) else _whole(asked, default=-1)
+            partition = struct.unpack(">i", asked)[0] if _is_spring(asked) else headers.whole(asked, default=-1)
             if 0 <= partition < partitions:
                 return int(partition)
         return partition_for(request_id.encode(), partitions)
 
     def reply_headers(self, response: FeedResponse) -> list[tuple[str, bytes]]:
-        """Return the headers of an answer: what identifies the request, echoed, and what it is."""
-        echoed = [(name, self.fields[name]) for name in _ECHOED if name in self.fields]
-        if headers.CORRELATION_ID not in self.fields:
+        """Return the headers of an answer: what identifies the request, echoed unless too large, and what it is."""
+        echoed = [(name, value) for name in _ECHOED if (value := self.fields.get(name)) is not None and len(value) <= MAX_ECHO_BYTES]
+        if headers.CORRELATION_ID not in dict(echoed):
             echoed.append((headers.CORRELATION_ID, response.request_id.encode()))
         return [
             *echoed,
@@ -175,7 +176,7 @@ def _names(envelope: Envelope) -> tuple[str, str]:
     found: dict[str, Any] = {}
     try:
         value = msgspec.json.decode(envelope.value[:MAX_REQUEST_BYTES])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = None
     if isinstance(value, dict):
         found = value
@@ -187,7 +188,3 @@ def _names(envelope: Envelope) -> tuple[str, str]:
 
 def _is_spring(asked: bytes) -> bool:
     return len(asked) == 4 and not asked.isdigit()
-
-
-def _whole(text: bytes | None, *, default: int) -> int:
-    return int(text) if text is not None and text.isdigit() else default

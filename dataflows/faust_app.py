@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from faust.types.auth import CredentialsT
 
 from dataflows.part import Part
+from schemas.dlq import LARGEST_LETTER
 from schemas.settings import Settings
 
 LOOKUP_S = 5.0
@@ -64,6 +65,7 @@ def make_app(part: Part) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
         producer_acks=-1,
+        producer_max_request_size=LARGEST_LETTER,
         store="memory://",
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -27,6 +27,7 @@ from operators.feed import FeedEngine
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.tables.side import SideTables
 from schemas.catalog import SegmentAnnounced
+from schemas.dlq import LARGEST_LETTER
 
 GROUP = "penstock.feed"
 STORE_TIMEOUT_S = 0.1
@@ -104,7 +105,9 @@ def flow(part: Part) -> Dataflow:
         done=done,
     )
     replies = KafkaSink(connection, linger=timedelta(0), acks="1", idempotent=False, on_delivered=answering.delivered, name="replies")
-    lineage = KafkaSink({"compression.type": "lz4"} | connection, on_delivered=answering.delivered, name="lineage")
+    lineage = KafkaSink(
+        {"compression.type": "lz4", **connection, "message.max.bytes": LARGEST_LETTER}, on_delivered=answering.delivered, name="lineage"
+    )
 
     def turn() -> None:
         replies.poll()

@@ -23,12 +23,11 @@ from operators.ingest.scrub import Scrubber
 from schemas import headers
 from schemas.catalog import CatalogItem
 from schemas.codec import DecodeError, decode, encode
+from schemas.dlq import LARGEST_LETTER
 from schemas.telemetry import Event
 
 Count = Callable[[str, int], None]
 """Takes the name of what happened, and how often."""
-
-LARGEST_LETTER = 4_194_304
 
 
 def build(
@@ -76,7 +75,6 @@ def build(
 
 def _record(message: Message) -> RawRecord:
     found = dict(cast("list[tuple[str, bytes | None]]", message.headers() or []))
-    attempt = found.get(headers.ATTEMPT) or b"1"
     return RawRecord(
         str(message.topic()),
         int(message.partition() or 0),
@@ -84,7 +82,7 @@ def _record(message: Message) -> RawRecord:
         message.timestamp()[1],
         _bytes(message.key()),
         _bytes(message.value()),
-        int(attempt) if attempt.isdigit() else 1,
+        headers.whole(found.get(headers.ATTEMPT), default=1),
     )
 
 
@@ -99,7 +97,7 @@ def _upserts(message: Message) -> list[Upsert]:
         return [] if key is None else [Upsert((_bytes(key) or b"").decode(errors="replace"), None)]
     try:
         item = decode(CatalogItem, value)
-    except (DecodeError, RecursionError):
+    except DecodeError:
         return []
     return [Upsert(item.video_id, item)]
 

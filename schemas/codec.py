@@ -22,6 +22,8 @@ class DecodeError(ValueError):
         super().__init__(f"{detail}, at {path}")
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _json_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 _msgpack_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 
@@ -37,14 +39,14 @@ def decode(kind: type[M], data: bytes) -> M:
     Raises
     ------
     DecodeError
-        If the bytes are no JSON, or do not fit `kind`.
+        If the bytes are no JSON (or JSON that is nested too deep to be read), or do not fit `kind`.
     """
     decoder = _json_decoders.get(kind)
     if decoder is None:
         decoder = _json_decoders[kind] = msgspec.json.Decoder(kind)
     try:
         message: M = decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise _explained(error) from None
     return message
 
@@ -67,12 +69,14 @@ def unpack(kind: type[M], data: bytes) -> M:
         decoder = _msgpack_decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
         row: M = decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise _explained(error) from None
     return row
 
 
 def _explained(error: Exception) -> DecodeError:
+    if isinstance(error, RecursionError):
+        return DecodeError(malformed=True, detail="JSON nested too deep", path="$")
     if not isinstance(error, msgspec.ValidationError):
         return DecodeError(malformed=True, detail=str(error), path="$")
     detail, _, path = str(error).partition(" - at `")

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from schemas.base import Message
 
+LARGEST_LETTER = 4_194_304
+"""Bytes of the largest letter that `telemetry.dlq` takes: the largest record that a topic takes, as base64 in JSON, and room to spare."""
+
 
 class ReasonCode(StrEnum):
     """Why a record was set aside."""

@@ -20,3 +20,14 @@ CE_ID = "ce_id"
 CE_TYPE = "ce_type"
 CE_TIME = "ce_time"
 TRACEPARENT = "traceparent"
+
+_MOST_DIGITS = 18
+
+
+def whole(text: bytes | None, *, default: int) -> int:
+    """Return the whole number that a header holds; the default where it holds none, or none that fits 64 bits.
+
+    >>> whole(b"3", default=1), whole(b"-3", default=1), whole(b"9" * 5_000, default=1), whole(None, default=1)
+    (3, 1, 1, 1)
+    """
+    return int(text) if text is not None and text.isdigit() and len(text) <= _MOST_DIGITS else default

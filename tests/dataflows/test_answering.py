@@ -31,6 +31,7 @@ from schemas.catalog import SegmentAnnounced
 from schemas.codec import decode, encode, pack
 from schemas.dlq import DeadLetter
 from schemas.feed import FeedRequest, FeedResponse, Level, ReadState, ServedRecord
+from schemas.keys import SERVED_PAGES_KEPT
 from schemas.partition import partition_for
 from schemas.settings import Settings
 from tests.operators.feed_world import NOW_MS, SECRET, Record, item, page, rich_world
@@ -221,6 +222,7 @@ def test_expired_requests_are_dropped_and_done(step: Step) -> None:
         (b'{"user_id": "u", "request_id": 7, "limit": "x"}', "wrong_type", "p.feed.requests-2-0"),
         (b'{"user_id": "u", "request_id": "mine", "ts_ms": ' + str(NOW_MS + 2_000).encode() + b"}", "future_dated", "mine"),
         (b" " * 70_000, "oversized", "p.feed.requests-2-0"),
+        (b'{"user_id": "u", "x": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", "malformed", "p.feed.requests-2-0"),
     ],
 )
 def test_what_cannot_be_taken_is_answered_and_set_aside(step: Step, value: bytes | None, code: str, named: str) -> None:
@@ -265,6 +267,24 @@ def test_headers_come_back(step: Step) -> None:
     assert dict(plain.headers)[headers.CORRELATION_ID] == b"r9"
     spring, _ = step.ask(request(request_id="r10"), fields=[("kafka_correlationId", b"s")])
     assert dict(spring.headers)[headers.CORRELATION_ID] == dict(spring.headers)["kafka_correlationId"] == b"s"
+
+
+def test_a_header_that_is_no_sensible_number_or_far_too_long_stops_nothing(step: Step) -> None:
+    for number in (b"9" * 25, b"9" * 5_000):
+        fields = [(headers.ATTEMPT, number), (headers.DEADLINE_MS, number), (headers.REPLY_PARTITION, number)]
+        reply, lineage = step.ask(request(request_id="r1", shadow=True), fields=fields)
+        assert reply.partition == partition_for(b"r1", 8)
+        assert decode(ServedRecord, lineage.value or b"").attempt == 1
+    reply, _ = step.ask(request(request_id="r2"), fields=[(headers.CORRELATION_ID, b"c" * 900_000), (headers.TRACEPARENT, b"t" * 9_000)])
+    assert dict(reply.headers)[headers.CORRELATION_ID] == b"r2"
+    assert headers.TRACEPARENT not in dict(reply.headers)
+
+
+def test_pages_that_wait_for_the_store_are_bounded(step: Step) -> None:
+    step.shelf.away = True
+    for n in range(SERVED_PAGES_KEPT + 5):
+        step.ask(request(request_id=f"r{n}", limit=1))
+    assert [len(pages) for pages in step.answering._unsaved.values()] == [SERVED_PAGES_KEPT]
 
 
 def test_segments_are_loaded_beside_the_flow_and_a_bad_one_leaves_the_old_one(step: Step, tmp_path: Path) -> None:

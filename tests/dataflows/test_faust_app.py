@@ -6,7 +6,9 @@ import faust
 import pytest
 from pydantic import SecretStr
 
-from dataflows.faust_app import credentials
+from dataflows.faust_app import credentials, make_app
+from dataflows.part import Part
+from schemas.dlq import LARGEST_LETTER
 from schemas.settings import Settings
 
 
@@ -39,3 +41,8 @@ def test_tls_checks_the_broker_with_and_without_a_password() -> None:
 def test_a_certificate_authority_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         credentials(Settings(security_protocol="SSL", ssl_ca_location=tmp_path / "none.pem"))
+
+
+def test_the_producer_takes_the_largest_dead_letter(tmp_path: Path) -> None:
+    app = make_app(Part("catalog", Settings(home=tmp_path)))
+    assert app.conf.producer_max_request_size == LARGEST_LETTER

@@ -85,6 +85,13 @@ def test_bytes_that_are_no_json_are_malformed() -> None:
     assert caught.value.malformed
 
 
+def test_what_is_nested_too_deep_is_malformed() -> None:
+    for read, data in ((decode, b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"), (unpack, b"\x81\xa1x" + b"\x91" * 20_000 + b"\x01")):
+        with pytest.raises(DecodeError) as caught:
+            read(FeedRequest, data)
+        assert caught.value.malformed
+
+
 def test_a_wrong_type_is_named_with_its_place() -> None:
     with pytest.raises(DecodeError, match=r"Expected `str`, got `int`, at \$\.user_id") as caught:
         decode(FeedRequest, b'{"user_id":7}')
