@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from operators.ingest.arrivals import Parsed, RawRecord
 from operators.ingest.parse import Parser
 from operators.ingest.scrub import Scrubber
 from schemas.dlq import ReasonCode
+from schemas.telemetry import Context
 
 NOW = 1_700_000_000_000
 PARSER = Parser(scrubber=Scrubber(key=b"k"), future_skew_ms=300_000, max_bytes=50_000)
@@ -75,7 +77,7 @@ def test_a_value_may_come_as_text() -> None:
     assert [one.value for one in _parse(_batch(_event(value="12.4"), _event(value=3), _event(value=None))).candidates] == [12.4, 3.0, None]
 
 
-@pytest.mark.parametrize("value", ["long", "", "nan", "inf", "-1", -0.5])
+@pytest.mark.parametrize("value", ["long", "", "nan", "inf", "-1", -0.5, 1e13, "1e307"])
 def test_a_value_that_cannot_be_is_set_aside(value: Any) -> None:
     [letter] = _parse(_batch(_event(value=value))).letters
     assert (letter.reason, letter.path) == (ReasonCode.INVALID_VALUE, "$.events[0].value")
@@ -101,6 +103,15 @@ def test_devices_become_pseudonyms_and_personal_strings_are_redacted() -> None:
         "device": "[redacted]",
         "language": "[redacted]",
     }
+
+
+@pytest.mark.parametrize("text", ["a" * 240_000, "(1-" * 80_000, "1 " * 120_000, "a@" * 120_000, "a:" * 120_000, "1." * 120_000])
+def test_a_long_text_is_scrubbed_in_no_time_and_not_remembered(text: str) -> None:
+    scrubber = Scrubber(key=b"k")
+    started = time.process_time()
+    scrubber.context(Context(region=text))
+    assert time.process_time() - started < 1.0
+    assert scrubber._context.cache_info().currsize == 0
 
 
 @given(
