@@ -81,6 +81,9 @@ def _read(upsert: Upsert) -> tuple[str, CatalogItem | None]:
         raise DecodeError(malformed=True, detail=f"Expected a key in UTF-8, got {error.object[:40]!r}", path="key") from None
     if upsert.value is not None:
         item = decode(CatalogItem, upsert.value)
+        if "\n" in item.video_id:
+            # Lineage and labels keep lists of ids one a line.
+            raise DecodeError(malformed=False, detail=f"Expected an id on one line, got {item.video_id!r}", path="$.video_id")
         if item.video_id == key:
             return key, item
         raise DecodeError(malformed=False, detail=f"Expected the key {item.video_id!r}, got {key!r}", path="key")

@@ -92,8 +92,7 @@ class CounterTable:
 
     def surface(self, name: str | None) -> int:
         """Return the column of a surface in `surface_keys`, -1 where it is unknown."""
-        code = self.surfaces.find(name)
-        return code if code < SURFACES else -1
+        return self.surfaces.find(name)
 
     def on_surface(self, rows: NDArray[np.intp], surface: str, now_ms: int) -> NDArray[np.float64] | None:
         """Return the impressions of `rows` on a surface, half-life 24 h, at `now_ms`, shape (n,); None where the surface is unknown."""
@@ -120,10 +119,9 @@ class CounterTable:
         keys = self.surface_keys.values[row]
         keys[:] = -np.inf
         for surface, value in surfaces.items():
-            code = self.surfaces.row(surface)
             # Surfaces are few; those past the width come too late to be told apart and are left out.
-            if code < SURFACES:
-                keys[code] = _key(value, at_ms, SURFACE_HALF_LIFE_MS)
+            if len(self.surfaces) < SURFACES or self.surfaces.find(surface) >= 0:
+                keys[self.surfaces.row(surface)] = _key(value, at_ms, SURFACE_HALF_LIFE_MS)
 
     def _upsert_panes(self, row: int, entity: EntityCounters) -> None:
         minutes, panes = self.minutes.values[row], self.panes.values[row]

@@ -119,7 +119,11 @@ class SideTables:
         if value is None:
             self.items.delete(key)
         else:
-            self.items.upsert(decode(CatalogItem, value))
+            item = decode(CatalogItem, value)
+            if item.video_id != key or "\n" in key:
+                message = f"expected a record under its video_id, on one line, got {item.video_id!r} under {key!r}, at catalog.items"
+                raise ValueError(message)
+            self.items.upsert(item)
 
     def _vector(self, key: str, value: bytes | None, offset: int) -> None:
         if value is None:

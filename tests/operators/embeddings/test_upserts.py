@@ -58,3 +58,9 @@ def test_records_that_fit_no_contract_are_refused_with_a_reason_and_stop_nothing
         (False, "key"),
         (True, "key"),
     ]
+
+
+def test_an_id_of_two_lines_is_refused() -> None:
+    good, [bad] = MAKE([record(0, "a\nb"), record(1, "c")])
+    assert list(good) == ["c"]
+    assert bad.error.path == "$.video_id"

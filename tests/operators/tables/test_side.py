@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
+from operators.tables.counters import SURFACES
 from operators.tables.keyed import Keyed
 from operators.tables.moderation import ModerationTable
 from operators.tables.vectors import VectorTable
 from operators.tables.weights import WeightTable
+from operators.windows.decay import N_DECAYED
 from schemas.catalog import Moderation
-from schemas.features import Pane
+from schemas.codec import decode
+from schemas.features import Decayed, EntityCounters, Pane
 from schemas.learning import Objective, OnlineWeights
 from tests.operators.feed_world import (
     DAY_MS,
@@ -107,6 +111,22 @@ def test_records_that_do_not_fit_are_counted_and_change_nothing() -> None:
     )
     assert made.rejected == {"catalog.items": 2, "features.items": 1, "control.moderation": 1}
     assert made.items.n_listed == 1
+
+
+def test_a_catalogue_record_under_another_key_or_with_an_id_of_two_lines_is_left_out() -> None:
+    made = tables([("catalog.items", "b", item("a")[2]), item("a\nb"), item("c", duration_ms=2**64 - 1)])
+    assert made.rejected == {"catalog.items": 2}
+    assert (made.items.n_listed, made.items.listed.values.sum()) == (1, 1)
+
+
+def test_surfaces_beyond_the_width_take_no_memory() -> None:
+    made = tables([])
+    for n in range(3 * SURFACES):
+        entity = decode(EntityCounters, counters("a")[2] or b"")
+        decayed = Decayed(NOW_MS, [1.0] * N_DECAYED)
+        made.counters.upsert(msgspec.structs.replace(entity, decayed=decayed, surfaces={f"s{n}": 2.0}))
+    assert len(made.counters.surfaces) == SURFACES
+    assert made.counters.surface(f"s{SURFACES}") == -1
 
 
 def test_a_list_of_neighbours_waits_until_it_is_looked_at_and_only_the_newest_counts() -> None:
