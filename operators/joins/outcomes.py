@@ -7,7 +7,7 @@ from datetime import timedelta
 import msgspec
 
 from operators.tokens import TokenClaims
-from operators.windows.counting import watch_ms
+from operators.windows.counting import MAX_WATCH_MS, watch_ms
 from schemas.telemetry import Event, InteractionType
 
 Bits = int
@@ -139,7 +139,7 @@ def outcome_of(event: Event, claims: TokenClaims | None, *, stamp_ms: int, water
         watermark_ms,
         watched_ms,
         bits,
-        event.duration_ms or 0,
+        min(max(event.duration_ms or 0, 0), MAX_WATCH_MS),
         None if claims is None else claims.request_id,
         -1 if claims is None else claims.position,
         0 if claims is None else claims.now_ms,

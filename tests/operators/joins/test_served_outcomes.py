@@ -260,6 +260,14 @@ def test_a_page_whose_bulk_is_gone_is_counted() -> None:
     assert out == [] and counts["pages_gone"] == 1
 
 
+def test_a_video_that_says_it_lasts_for_ages_leaves_a_state_that_can_be_saved() -> None:
+    join = make()
+    shown = event("u", "a", Kind.IMPRESSION, T + 1, 0, token=token("r1", "a", 0))
+    endless = Happened(msgspec.structs.replace(shown.event, duration_ms=2**64 - 1), shown.stamp_ms)
+    run(page("u", "r1", T, ["a"]), endless, join=join)
+    make().restore(join.snapshot())
+
+
 def test_state_is_bounded_over_an_endless_stream() -> None:
     join = make(max_pages=50, max_waiting=50, served_window=timedelta(minutes=1), label_window=timedelta(seconds=1))
     sizes = []
