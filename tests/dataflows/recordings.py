@@ -1,4 +1,4 @@
-"""Recorded input and expected output of a dataflow, as files under tests/golden/; `python -m tests.dataflows.write_golden` writes missing ones."""
+"""Recorded input and expected output of a dataflow under tests/golden/; `python -m tests.dataflows.write_golden` writes missing ones."""
 
 from __future__ import annotations
 
