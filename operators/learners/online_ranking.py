@@ -21,7 +21,6 @@ from schemas.learning import LabelledExample, LearningMetrics, OnlineWeights
 
 TAKEN = "taken"
 LOGISTIC_HEADS = ("click", "long_view", "like", "finish", "share", "negative")
-BIAS = "bias"
 
 _MS = timedelta(milliseconds=1)
 
