@@ -9,15 +9,17 @@ from hashlib import blake2b
 from schemas.telemetry import Context
 
 REDACTED = "[redacted]"
+MAX_TEXT = 256
+"""Characters of the longest string of a context: longer ones take long to search, and whoever counts by region or surface would keep them."""
 MAX_CACHED = 512
 """Characters of the longest context that is remembered with its redacted form; those that clients repeat are short."""
 
 _PERSONAL = re.compile(
     r"""
-    (?<![^\s@])[^\s@]+@[^\s@]+\.[^\s@]+   # e-mail address; begins where a word does, so that the time is linear
+    [^\s@]+@[^\s@]+\.[^\s@]+            # e-mail address
     | (?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])   # IPv4 address
     | (?<![\w:])(?:[0-9a-fA-F]{1,4}:){3,7}[0-9a-fA-F]{0,4}   # IPv6 address
-    | (?<![\w-])\+?\d[\d\s()/-]{8,64}\d(?![\w-])     # telephone number
+    | (?<![\w-])\+?\d[\d\s()/-]{8,}\d(?![\w-])     # telephone number
     """,
     re.VERBOSE,
 )
@@ -27,7 +29,7 @@ class Scrubber:
     """Replaces personal data.
 
     A device id becomes a keyed hash: the same device keeps the same pseudonym, and without the key nobody can tell whose it is. E-mail
-    addresses, IP addresses and telephone numbers in the strings of a context are redacted.
+    addresses, IP addresses and telephone numbers in the strings of a context are redacted, strings of more than 256 characters whole.
 
     Parameters
     ----------
@@ -69,4 +71,8 @@ def _length(context: Context) -> int:
 
 def _without_personal(context: Context) -> Context:
     texts = {name: getattr(context, name) for name in context.__struct_fields__}
-    return Context(**{name: None if text is None else _PERSONAL.sub(REDACTED, text) for name, text in texts.items()})
+    return Context(**{name: None if text is None else _redacted(text) for name, text in texts.items()})
+
+
+def _redacted(text: str) -> str:
+    return _PERSONAL.sub(REDACTED, text) if len(text) <= MAX_TEXT else REDACTED
