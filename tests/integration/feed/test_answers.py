@@ -80,14 +80,15 @@ def test_requests_that_cannot_be_taken_are_answered_and_set_aside(cluster: Clust
     bad = {
         ReasonCode.MALFORMED: b"{nonsense",
         ReasonCode.WRONG_TYPE: b'{"user_id": 7, "request_id": "typed"}',
-        ReasonCode.OVERSIZED: b'{"user_id": "' + b"x" * 70_000 + b'"}',
+        ReasonCode.OVERSIZED: b'{"user_id": "' + b"x" * 990_000 + b'"}',
         ReasonCode.FUTURE_DATED: encode(FeedRequest(user_id="u", ts_ms=far)),
     }
     for value in bad.values():
         cluster.raw(value)
     cluster.raw(None)
     cluster.raw(b'{"user_id": "u"}', headers=[("deadline_ms", b"1")])
-    cluster.raw(b'{"user_id": "u", "request_id": "good"}')
+    absurd = [("correlation_id", b"c" * 900_000), ("attempt", b"9" * 5_000), ("deadline_ms", b"9" * 25)]
+    cluster.raw(b'{"user_id": "u", "request_id": "good"}', headers=absurd)
     answers = [decode(FeedResponse, value) for value in _all(cluster, "feed.responses", 6)]
     errors = {one.error.code: one for one in answers if one.error is not None}
     assert (set(errors), len(answers)) == ({reason.value for reason in bad}, 6)

@@ -62,7 +62,8 @@ def test_upserts_become_vectors_and_a_segment_and_deletions_take_them_out(catalo
     catalog.put("catalog.items", some(300).items())
     until(lambda: len(catalog.newest("catalog.vectors")) == 300)
     until(lambda: (segment := segment_of(catalog)) is not None and segment.count == 300)
-    catalog.put("catalog.items", [("v7", None), ("new", encode(CatalogItem(video_id="new", tags=("chess",)))), ("bad", b"{")])
+    huge = b"{" + b" " * 990_000
+    catalog.put("catalog.items", [("v7", None), ("new", encode(CatalogItem(video_id="new", tags=("chess",)))), ("bad", huge)])
     took = until(
         lambda: {"new"} == {key for key, _ in catalog.read("catalog.vectors")[300:] if key != "v7"} and "v7" not in vectors(catalog)
     )
@@ -79,7 +80,7 @@ def test_upserts_become_vectors_and_a_segment_and_deletions_take_them_out(catalo
     assert segment.ids[labels[0]] == "new"
     assert similarities[0] > 15_000
     letters = [decode(DeadLetter, value) for value in catalog.newest("telemetry.dlq").values()]
-    assert [(letter.reason, letter.offset, letter.key, letter.raw) for letter in letters] == [(ReasonCode.MALFORMED, 302, b"bad", b"{")]
+    assert [(letter.reason, letter.offset, letter.key, letter.raw) for letter in letters] == [(ReasonCode.MALFORMED, 302, b"bad", huge)]
     assert catalog.end(signal.SIGTERM) == 0
 
 
