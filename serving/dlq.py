@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
-from confluent_kafka import KafkaError, Message, Producer
 
 from schemas import headers
-from schemas.codec import DecodeError, decode
 from schemas.dlq import DeadLetter
 from schemas.settings import Settings
-from serving.errors import ContractError, TransportError
+from serving.errors import ContractError
+from serving.publisher import Publisher
+from serving.reading import decoded
 from serving.records import last_by_key
 
 TOPIC = "telemetry.dlq"
-_DELIVERED_WITHIN_S = 30.0
 
 
 def read_letters(settings: Settings) -> dict[str, DeadLetter]:
@@ -26,7 +25,7 @@ def read_letters(settings: Settings) -> dict[str, DeadLetter]:
     ContractError
         When a record on the topic is no dead letter.
     """
-    letters = (_letter(message) for message in last_by_key(settings, TOPIC).values())
+    letters = (decoded(DeadLetter, message) for message in last_by_key(settings, TOPIC).values())
     return {letter.letter_id: letter for letter in letters}
 
 
@@ -72,31 +71,7 @@ def resend(settings: Settings, letters: Iterable[DeadLetter]) -> int:
         When the broker did not take all of them.
     """
     outgoing = [(letter, resent_value(letter)) for letter in letters]
-    producer = Producer({**settings.kafka(), "acks": "all", "enable.idempotence": True, "log_level": 0})
-    failures: list[str] = []
-
-    def delivered(error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            failures.append(f"{error.str()} on {message.topic()}")
-
-    for letter, value in outgoing:
-        extra: Mapping[str, bytes] = {headers.ATTEMPT: str(letter.attempt + 1).encode()}
-        producer.produce(letter.topic, value=value, key=letter.key, partition=letter.partition, headers=dict(extra), on_delivery=delivered)
-        producer.poll(0)
-    left = producer.flush(_DELIVERED_WITHIN_S)
-    if left or failures:
-        raise TransportError(
-            expected=f"{len(outgoing)} letters to be taken by the broker",
-            got=f"{left} left, {len(failures)} refused{': ' + failures[0] if failures else ''}",
-            where=settings.bootstrap_servers,
-            do="run `penstock status`; sending again does no harm",
-        )
+    with Publisher(settings.kafka()) as publisher:
+        for letter, value in outgoing:
+            publisher.put(letter.topic, letter.key, value, letter.partition, {headers.ATTEMPT: str(letter.attempt + 1)})
     return len(outgoing)
-
-
-def _letter(message: Message) -> DeadLetter:
-    try:
-        return decode(DeadLetter, message.value() or b"")
-    except DecodeError as error:
-        where = f"{message.topic()}/{message.partition()}/{message.offset()}"
-        raise ContractError(expected="a dead letter", got=str(error), where=where, do="find out what wrote it") from None

@@ -80,7 +80,7 @@ class TelemetryProducer:
             },
             logger=_log,
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a full queue takes in acknowledgements under it
         self._waiting: dict[tuple[str, str | None], list[RawEvent]] = {}
         self._oldest = float("inf")
         self._failures: list[str] = []
@@ -151,7 +151,8 @@ class TelemetryProducer:
             if error is not None:
                 self._failures.append(error.str())
                 return
-            self.acknowledged += len(batch.events)
+            with self._lock:
+                self.acknowledged += len(batch.events)
             if self.on_acknowledged is not None:
                 self.on_acknowledged(batch)
 
@@ -166,8 +167,9 @@ class TelemetryProducer:
                 )
             except BufferError:
                 self._producer.poll(0.05)
-            except KafkaException as error:
-                raise TransportError(expected="a batch taken by the client library", got=str(error), where=self._topic) from None
+            except KafkaException as error:  # too large, for one: the batches of others still go out
+                self._failures.append(f"{error.args[0].str()} (user {batch.user_id})")
+                return
             else:
                 return
 

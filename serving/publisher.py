@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import headers
 from schemas.base import Message as Contract
 from schemas.codec import encode
 from schemas.partition import partition_for
 from serving.errors import TransportError
+from serving.wire import count_partitions
 
 _log = logging.getLogger(__name__)
 
@@ -52,16 +53,23 @@ class Publisher:
             fields |= {headers.CE_ID: key, headers.CE_TYPE: f"{message.TYPE}.v{message.VERSION}"}
         value = encode(message) if isinstance(message, Contract) else message
         full = self.topic_prefix + topic
+        self.put(full, key.encode(), value, partition_for(key.encode(), self._count(full)), fields)
+
+    def put(self, full_topic: str, key: bytes | None, value: bytes | None, partition: int, fields: Mapping[str, str]) -> None:
+        """Send bytes to a partition of a topic, its name with the prefix; what is refused is told by `flush`."""
         while True:
             try:
                 self._producer.produce(
-                    full,
-                    key=key.encode(),
+                    full_topic,
+                    key=key,
                     value=value,
-                    partition=partition_for(key.encode(), self._count(full)),
+                    partition=partition,
                     headers=[(name, text.encode()) for name, text in fields.items()],
                     on_delivery=self._on_delivery,
                 )
+            except KafkaException as error:
+                self._failures.append(f"{error.args[0].str()} on {full_topic}")
+                break
             except BufferError:
                 self._producer.poll(0.05)
             else:
@@ -70,12 +78,7 @@ class Publisher:
 
     def _count(self, topic: str) -> int:
         if topic not in self._partitions:
-            metadata = self._producer.list_topics(topic, timeout=10).topics[topic]
-            if metadata.error is not None:
-                raise TransportError(
-                    expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`"
-                )
-            self._partitions[topic] = len(metadata.partitions)
+            self._partitions[topic] = count_partitions(self._producer, topic)
         return self._partitions[topic]
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:

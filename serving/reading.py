@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from schemas.base import Message as Contract
+from schemas.codec import DecodeError, decode
 from schemas.settings import Settings
-from serving.errors import TransportError
+from serving.errors import ContractError, ServiceError
+from serving.wire import bounds_of, count_partitions
 
 _log = logging.getLogger(__name__)
 _BATCH = 10_000
+_ANSWER_WITHIN_S = 20.0
+
+M = TypeVar("M", bound=Contract)
 
 
 class TopicReader:
@@ -37,24 +44,29 @@ class TopicReader:
         )
         self._next: dict[tuple[str, int], int] = {}
         for topic in topics:
-            metadata = self._consumer.list_topics(self._prefix + topic, timeout=10).topics[self._prefix + topic]
-            if metadata.error is not None:
-                raise TransportError(
-                    expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`"
-                )
-            self._next |= {(self._prefix + topic, number): 0 for number in metadata.partitions}
+            full = self._prefix + topic
+            self._next |= {(full, number): 0 for number in range(count_partitions(self._consumer, full))}
 
     def advance(self, on_progress: Callable[[int, int], None] | None = None) -> Iterator[tuple[str, Message]]:
-        """Yield (topic, message) until the ends as they are now; `on_progress` gets records read and their number in all, about."""
+        """Yield (topic, message) until the ends as they are now; `on_progress` gets records read and their number in all, about.
+
+        Raises
+        ------
+        ServiceError
+            If the broker says nothing for 20 seconds.
+        TransportError
+            If it does not know where the topics end.
+        """
         ends: dict[tuple[str, int], int] = {}
         for topic, partition in self._next:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            low, high = bounds_of(self._consumer, topic, partition)
             self._next[topic, partition] = max(self._next[topic, partition], low)
             ends[topic, partition] = high
         left = {key for key, end in ends.items() if self._next[key] < end}
         total = sum(ends[key] - self._next[key] for key in left)
         read = 0
         self._consumer.assign([TopicPartition(*key, self._next[key]) for key in sorted(left)])
+        answered_at = time.monotonic()
         while left:
             first = self._consumer.poll(0.2)
             messages = [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]
@@ -71,6 +83,11 @@ class TopicReader:
                     read += 1
                     yield key[0].removeprefix(self._prefix), message
             left -= self._finished(left, ends)
+            if any(message.error() is None for message in messages):
+                answered_at = time.monotonic()
+            elif left and time.monotonic() - answered_at > _ANSWER_WITHIN_S:
+                where = ", ".join(f"{topic}/{partition}" for topic, partition in sorted(left))
+                raise ServiceError(expected="the rest of the topics", got="no answer", where=where, do="run `penstock status`")
             if on_progress is not None:
                 on_progress(read, total)
         self._consumer.unassign()
@@ -93,3 +110,18 @@ class TopicReader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def decoded(contract: type[M], message: Message) -> M:
+    """Return the message that a record holds.
+
+    Raises
+    ------
+    ContractError
+        If it does not keep its contract.
+    """
+    try:
+        return decode(contract, message.value() or b"")
+    except DecodeError as error:
+        where = f"{message.topic()}/{message.partition()}/{message.offset()}"
+        raise ContractError(expected=f"a {contract.__name__}", got=str(error), where=where, do="find out what wrote it") from None

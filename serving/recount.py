@@ -1,4 +1,8 @@
-"""Counts events again, one by one and in the plainest way, to check the counters that the stream keeps."""
+"""Counts events again, one by one and in the plainest way, to check the counters that the stream keeps.
+
+Which counters an event adds to is the one definition that the stream uses too (`increments`); folding of repeats, windows, shards,
+snapshots, Redis and the topics between are not shared, and are what this checks.
+"""
 
 from __future__ import annotations
 

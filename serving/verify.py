@@ -11,17 +11,19 @@ import msgspec
 from redis import Redis
 
 from schemas import keys
-from schemas.codec import decode, unpack
+from schemas.codec import unpack
 from schemas.dlq import DeadLetter, ReasonCode
 from schemas.features import EntityCounters, UserState
 from schemas.settings import Settings
 from schemas.telemetry import Event
-from serving.reading import TopicReader
+from serving.reading import TopicReader, decoded
 from serving.recount import Recount, Wrong
 
 RAW, EVENTS, LETTERS, ENTITIES = "telemetry.raw", "telemetry.events", "telemetry.dlq", "features.items"
 _WHOLE_RECORD = -1
 _USERS_A_CALL = 500
+TAGS_KEPT = 128
+"""Tags that the features part keeps of a person; of people with more, the tags are not compared: old ones made way."""
 
 Place = tuple[int, int, int]
 
@@ -37,8 +39,10 @@ class _LooseBatch(msgspec.Struct):
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount found.
 
-    `acknowledged` counts the events on `telemetry.raw` (a record that cannot be read as a batch counts as one); `lost` are those that
-    are neither on `telemetry.events` nor among the dead letters, plus ids of the acknowledgement file that are not on `telemetry.raw`;
+    `acknowledged` counts the events on `telemetry.raw` (a record that cannot be read as a batch counts as one): each is `ingested`,
+    `dead_lettered` or lost. `lost` are those that are neither on `telemetry.events` nor among the dead letters, plus ids of the
+    acknowledgement file that are not on `telemetry.raw`; `dead_letters` counts letters, those of other topics too (one letter can hold a
+    record of many events);
     `double` are event ids that were let through twice; `repeats` are records that came again after a crash and are folded by origin.
     """
 
@@ -74,16 +78,17 @@ class Verifier:
 
     def __init__(self, settings: Settings, store: Redis) -> None:
         self._store = store
+        self._raw_topic = settings.topic_prefix + RAW
         self._reader = TopicReader(settings, [RAW, EVENTS, LETTERS, ENTITIES])
         self._recount = Recount()
         self._raw: dict[Place, str] = {}
         self._events: dict[Place, str] = {}
-        self._letters: dict[Place, ReasonCode] = {}
+        self._letters: set[Place] = set()
         self._reasons: dict[str, str] = {}
         self._first_seen: dict[tuple[str, str], Place] = {}
         self._doubled: list[str] = []
         self._repeats = 0
-        self._users: set[str] = set()
+        self._tags: dict[str, set[str]] = {}
         self._entities: dict[str, EntityCounters] = {}
 
     def advance(self, on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -91,18 +96,18 @@ class Verifier:
         for topic, message in self._reader.advance(on_progress):
             value = message.value()
             if topic == RAW:
-                self._take_raw(int(message.partition() or 0), int(message.offset() or 0), value or b"")
+                self.take_raw(int(message.partition() or 0), int(message.offset() or 0), value or b"")
             elif value is None:
                 continue
             elif topic == EVENTS:
-                self._take_event(decode(Event, value))
+                self.take_event(decoded(Event, message))
             elif topic == LETTERS:
-                self._take_letter(decode(DeadLetter, value))
+                self.take_letter(decoded(DeadLetter, message))
             else:
-                entity = decode(EntityCounters, value)
-                self._entities[f"{entity.kind}:{entity.id}"] = entity
+                self.take_entity(decoded(EntityCounters, message))
 
-    def _take_raw(self, partition: int, offset: int, value: bytes) -> None:
+    def take_raw(self, partition: int, offset: int, value: bytes) -> None:
+        """Take in what a producer was acknowledged."""
         try:
             batch = msgspec.json.decode(value, type=_LooseBatch)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -113,7 +118,8 @@ class Verifier:
         for index, event in enumerate(batch.events):
             self._raw[partition, offset, index] = event.event_id if isinstance(event.event_id, str) else ""
 
-    def _take_event(self, event: Event) -> None:
+    def take_event(self, event: Event) -> None:
+        """Take in what ingest let through."""
         place = (event.origin.partition, event.origin.offset, event.origin.index)
         if place in self._events:
             self._repeats += 1
@@ -123,19 +129,24 @@ class Verifier:
         if identity in self._first_seen:
             self._doubled.append(f"{event.event_id} of user {event.user_id} at {self._first_seen[identity]} and {place}")
         self._first_seen.setdefault(identity, place)
-        self._users.add(event.user_id)
+        self._tags.setdefault(event.user_id, set()).update(event.tags)
         self._recount.add(event)
 
-    def _take_letter(self, letter: DeadLetter) -> None:
+    def take_letter(self, letter: DeadLetter) -> None:
+        """Take in what was set aside."""
         if letter.letter_id in self._reasons:
             self._repeats += 1
         self._reasons[letter.letter_id] = letter.reason.value
-        if letter.topic == RAW:
-            self._letters[letter.partition, letter.offset, letter.event_index] = letter.reason
+        if letter.topic == self._raw_topic:
+            self._letters.add((letter.partition, letter.offset, letter.event_index))
+
+    def take_entity(self, entity: EntityCounters) -> None:
+        """Take in the counters of a video, creator or tag; the last ones stand."""
+        self._entities[f"{entity.kind}:{entity.id}"] = entity
 
     def verify(self, acknowledged_ids: Iterable[str] | None = None) -> Verification:
         """Compare what was read so far with itself and with the store."""
-        lost = [f"{RAW}/{p}/{o}/{i}" for p, o, i in self._raw if not self._accounted((p, o, i))]
+        lost = [f"{RAW}/{p}/{o}/{i}" for p, o, i in self._raw if (p, o, i) not in self._events and not self._set_aside((p, o, i))]
         if acknowledged_ids is not None:
             lost += sorted(set(acknowledged_ids) - set(self._raw.values()))
         checked, wrong = self._check_counters()
@@ -145,7 +156,7 @@ class Verifier:
         return Verification(
             acknowledged=len(self._raw),
             ingested=len(self._events),
-            dead_lettered=len(self._reasons),
+            dead_lettered=sum(place not in self._events and self._set_aside(place) for place in self._raw),
             dead_letters=reasons,
             duplicates=reasons.get(ReasonCode.DUPLICATE.value, 0),
             repeats=self._repeats,
@@ -156,11 +167,11 @@ class Verifier:
             counters_checked=checked,
             counters_wrong=wrong,
             entities=len(self._entities),
-            users=len(self._users),
+            users=len(self._tags),
         )
 
-    def _accounted(self, place: Place) -> bool:
-        return place in self._events or place in self._letters or (place[0], place[1], _WHOLE_RECORD) in self._letters
+    def _set_aside(self, place: Place) -> bool:
+        return place in self._letters or (place[0], place[1], _WHOLE_RECORD) in self._letters
 
     def _check_counters(self) -> tuple[int, list[Wrong]]:
         wrong: list[Wrong] = []
@@ -171,7 +182,7 @@ class Verifier:
             totals, panes = ([0] * len(self._recount.counts[name].totals), []) if entity is None else (entity.totals, entity.panes)
             wrong += self._recount.compare(name, totals, panes)
             checked += len(totals) * (1 + len(panes))
-        users = iter(sorted(self._users))
+        users = iter(sorted(self._tags))
         while chunk := list(islice(users, _USERS_A_CALL)):
             rows = cast("list[bytes | None]", self._store.mget([keys.user_state(user_id) for user_id in chunk]))
             for user_id, row in zip(chunk, rows, strict=True):
@@ -188,9 +199,12 @@ class Verifier:
         state = unpack(UserState, row[keys.VERSION_BYTES :])
         wrong = [*self._recount.compare(name, state.totals, state.panes)]
         checked = len(state.totals) * (1 + len(state.panes))
-        for tag, interest in state.tags.items():
-            wrong += self._recount.compare(f"{name}/tag:{tag}", interest.totals, interest.panes)
-            checked += len(interest.totals) * (1 + len(interest.panes))
+        tags = self._tags[user_id] | state.tags.keys()
+        for tag in sorted(tags) if len(tags) <= TAGS_KEPT else ():
+            interest = state.tags.get(tag)
+            totals, panes = ([0] * len(state.totals), []) if interest is None else (interest.totals, interest.panes)
+            wrong += self._recount.compare(f"{name}/tag:{tag}", totals, panes)
+            checked += len(totals) * (1 + len(panes))
         return wrong, checked
 
     def close(self) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import stamina
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from opentelemetry import propagate
 
 from schemas import headers
@@ -15,6 +16,8 @@ from schemas.feed import FeedRequest
 from serving.errors import TransportError
 
 _ATTEMPT_DIGITS = 4
+_LOOKS = 5
+_LOOK_EVERY_S = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def reply_consumer(kafka: Mapping[str, str], client_id: str) -> Consumer:
     return Consumer(dict(kafka) | own, logger=_log)
 
 
-def count_partitions(consumer: Consumer, topic: str) -> int:
+def count_partitions(client: Consumer | Producer, topic: str) -> int:
     """Return how many partitions a topic has.
 
     Raises
@@ -75,24 +78,35 @@ def count_partitions(consumer: Consumer, topic: str) -> int:
     TransportError
         If the broker does not answer or has no such topic.
     """
-    try:
-        metadata = consumer.list_topics(topic, timeout=10).topics[topic]
-    except KafkaException as error:
-        raise unreachable(error) from None
-    if metadata.error is not None:
-        raise TransportError(expected=f"the topic {topic}", got=metadata.error.str(), where="the broker", do="run `penstock topics apply`")
-    return len(metadata.partitions)
+    for attempt in range(_LOOKS):
+        try:
+            metadata = client.list_topics(topic, timeout=10).topics[topic]
+        except KafkaException as error:
+            raise unreachable(error) from None
+        failure = metadata.error
+        if failure is None:
+            return len(metadata.partitions)
+        if failure.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            break
+        if attempt < _LOOKS - 1:
+            time.sleep(_LOOK_EVERY_S)  # a topic just made is not known at once
+    raise TransportError(expected=f"the topic {topic}", got=failure.str(), where="the broker", do="run `penstock topics apply`")
 
 
 def end_of(consumer: Consumer, topic: str, partition: int) -> int:
     """Return the offset after the last record of a partition; raises as `count_partitions` does."""
+    return bounds_of(consumer, topic, partition)[1]
+
+
+def bounds_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """Return the first offset that a partition has and the one after its last; raises as `count_partitions` does."""
     try:
         for attempt in stamina.retry_context(on=KafkaException, attempts=None, timeout=10):  # a topic just made has no leader yet
             with attempt:
-                _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+                low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
     except KafkaException as error:
         raise unreachable(error) from None
-    return int(end)
+    return int(low), int(end)
 
 
 def unreachable(error: KafkaException) -> TransportError:

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from confluent_kafka import Producer
 
 from schemas.feed import FeedItem, FeedRequest, FeedResponse
 from schemas.settings import Settings
 from schemas.telemetry import Context, InteractionType, RawEvent
 from serving.client import FeedClient
 from serving.producer import TelemetryProducer
+from serving.publisher import Publisher
+
+BAD_USER = "bad"
 
 _PAGE = 10
 _LIKES = 3
@@ -103,14 +105,13 @@ def send_bad_records(settings: Settings, *, now_ms: int) -> int:
     event = {"event_id": "bad-repeat", "video_id": "v", "interaction_type": "like", "timestamp": now_ms}
     records = [
         b'{"user_id": "bad", "events": [',
-        msgspec.json.encode({"user_id": "bad", "events": [event | {"event_id": "bad-type", "timestamp": "yesterday"}]}),
-        msgspec.json.encode({"user_id": "bad", "events": [event | {"event_id": "bad-kind", "interaction_type": "stare"}]}),
-        msgspec.json.encode({"user_id": "bad", "events": [event | {"event_id": "bad-future", "timestamp": 4_102_444_800_000}]}),
-        msgspec.json.encode({"user_id": "bad", "events": [event]}),
-        msgspec.json.encode({"user_id": "bad", "events": [event]}),
+        msgspec.json.encode({"user_id": BAD_USER, "events": [event | {"event_id": "bad-type", "timestamp": "yesterday"}]}),
+        msgspec.json.encode({"user_id": BAD_USER, "events": [event | {"event_id": "bad-kind", "interaction_type": "stare"}]}),
+        msgspec.json.encode({"user_id": BAD_USER, "events": [event | {"event_id": "bad-future", "timestamp": 4_102_444_800_000}]}),
+        msgspec.json.encode({"user_id": BAD_USER, "events": [event]}),
+        msgspec.json.encode({"user_id": BAD_USER, "events": [event]}),
     ]
-    producer = Producer(settings.kafka() | {"acks": "all", "enable.idempotence": True})
-    for record in records:
-        producer.produce(settings.topic_prefix + "telemetry.raw", key=b"bad", value=record)
-    producer.flush(10)
+    with Publisher(settings.kafka(), topic_prefix=settings.topic_prefix) as publisher:
+        for record in records:
+            publisher.publish("telemetry.raw", BAD_USER, record)
     return len(records) - 1

@@ -1,0 +1,67 @@
+"""Reading whole topics in steps, and publishing to them, on the real broker."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from schemas.catalog import CatalogItem
+from schemas.settings import Settings
+from serving.errors import ContractError, TransportError
+from serving.publisher import Publisher
+from serving.reading import TopicReader, decoded
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def settings(kafka: str, admin: AdminClient) -> Settings:
+    """Settings with two topics of the test's own."""
+    prefix = f"reading-{uuid.uuid4().hex[:8]}."
+    topics = [NewTopic(prefix + name, num_partitions=3, replication_factor=1) for name in ("one", "two")]
+    for made in admin.create_topics(topics).values():
+        made.result(timeout=30)
+    return Settings(bootstrap_servers=kafka, topic_prefix=prefix)
+
+
+def _publish(settings: Settings, topic: str, *values: bytes) -> None:
+    with Publisher(settings.kafka(), topic_prefix=settings.topic_prefix) as publisher:
+        for value in values:
+            publisher.publish(topic, value.decode(), value)
+
+
+def test_each_step_yields_what_came_since_the_one_before(settings: Settings) -> None:
+    with TopicReader(settings, ["one", "two"]) as reader:
+        assert list(reader.advance()) == []
+        _publish(settings, "one", *(b"%d" % n for n in range(20)))
+        _publish(settings, "two", b"x")
+        first = [(topic, message.value()) for topic, message in reader.advance()]
+        assert sorted(first) == sorted([*(("one", b"%d" % n) for n in range(20)), ("two", b"x")])
+        assert list(reader.advance()) == []
+        _publish(settings, "two", b"y")
+        assert [(topic, message.value()) for topic, message in reader.advance()] == [("two", b"y")]
+
+
+def test_a_record_that_breaks_its_contract_is_named_by_its_place(settings: Settings) -> None:
+    _publish(settings, "one", b"{")
+    with (
+        TopicReader(settings, ["one"]) as reader,
+        pytest.raises(ContractError, match=r"expected a CatalogItem, got .*at reading-.*one/\d/0"),
+    ):
+        for _, message in reader.advance():
+            decoded(CatalogItem, message)
+
+
+def test_a_missing_topic_is_named(settings: Settings) -> None:
+    with pytest.raises(TransportError, match=r"expected the topic .*three"):
+        TopicReader(settings, ["three"])
+
+
+def test_a_record_that_is_too_large_is_told_when_the_block_ends_and_the_rest_goes_out(settings: Settings) -> None:
+    with pytest.raises(TransportError, match=r"0 left, 1 refused: .*too large"):
+        _publish(settings, "one", b"a", b"x" * 2_000_000)
+    with TopicReader(settings, ["one"]) as reader:
+        assert [message.value() for _, message in reader.advance()] == [b"a"]

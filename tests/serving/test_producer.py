@@ -1,0 +1,32 @@
+"""What a producer does with a batch that its client library refuses; the rest is tested on the real broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.telemetry import Context, InteractionType, RawEvent
+from serving.errors import ContractError, TransportError
+from serving.producer import TelemetryProducer
+
+
+def _event(name: str, surface: str = "1") -> RawEvent:
+    return RawEvent(
+        event_id=name, video_id="v", interaction_type=InteractionType.LIKE, timestamp=1_700_000_000_000, context=Context(surface=surface)
+    )
+
+
+def test_a_batch_that_is_too_large_is_reported_and_the_others_go_out() -> None:
+    producer = TelemetryProducer({"bootstrap.servers": "127.0.0.1:1"}, linger=60.0)
+    producer.send("large", [_event("e1", "x" * 2_000_000)])
+    producer.send("small", [_event("e2")])
+    with pytest.raises(TransportError, match=r"1 refused, the first: .*too large \(user large\)"):
+        producer.flush(0.01)
+    with pytest.raises(TransportError, match="1 left"):
+        producer.flush(0.01)
+
+
+def test_a_call_with_a_bad_event_sends_nothing() -> None:
+    producer = TelemetryProducer({"bootstrap.servers": "127.0.0.1:1"}, linger=60.0)
+    with pytest.raises(ContractError, match="event_id"):
+        producer.send("42", [_event("good"), _event("")])
+    producer.flush(0.01)
