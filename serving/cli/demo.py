@@ -38,6 +38,8 @@ def demo(
 
     The exit code is 1 when a request went unanswered or no feed changed after likes.
     """
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        usage(expected="a file in a folder that exists", got=str(json_file), where="--json", do="make the folder first")
     signal.signal(signal.SIGTERM, _interrupt)
     options = DemoOptions(seconds=seconds, folder=_folder(data), rate=rate, speed=speed, seed=seed, keep=keep)
     with Live(console=errors, refresh_per_second=4, transient=True) as screen:

@@ -37,10 +37,13 @@ def usage(*, expected: str, got: str, where: str, do: str) -> NoReturn:
 
 
 def as_expected(error: Exception) -> PenstockError | None:
-    """Return an error of a broker or store that does not answer as one of ours, None for any other.
+    """Return an error of a file, or of a broker or store that does not answer, as one of ours, None for any other.
 
     The libraries are looked up, not imported: most commands need neither.
     """
+    if isinstance(error, OSError) and error.filename is not None:
+        what = "a file that can be read, or written"
+        return ConfigError(expected=what, got=str(error.strerror), where=str(error.filename), do="name another, or make it so")
     for module, name in _LIBRARIES.items():
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):

@@ -18,7 +18,9 @@ _SHOWN = 20
 
 @app.command(epilog="Example: penstock verify --acknowledged acknowledged.txt --json")
 def verify(
-    acknowledged: Annotated[Path | None, typer.Option(help="Ids that a producer saw acknowledged (`produce --acknowledged`).")] = None,
+    acknowledged: Annotated[
+        Path | None, typer.Option(help="Ids that a producer saw acknowledged (`produce --acknowledged`).", exists=True, dir_okay=False)
+    ] = None,
     wait: Annotated[float, typer.Option(min=0.0, help="Seconds to wait for the stream to settle before something counts as wrong.")] = 30.0,
     as_json: JsonOption = False,
 ) -> None:

@@ -38,3 +38,15 @@ def percentile(values: list[float], q: float) -> float | None:
     """Return a percentile, 0 to 1, by the nearest rank; None of nothing."""
     ordered = sorted(values)
     return round(ordered[min(int(q * len(ordered)), len(ordered) - 1)], 3) if ordered else None
+
+
+def judged(summary: DemoSummary) -> DemoSummary:
+    """Return a summary whose `failures` also name what a demo must not end with."""
+    failures = list(summary.failures)
+    if summary.requests == 0:
+        failures.append("no feed was asked for")
+    if summary.unanswered or summary.answered != summary.requests:
+        failures.append(f"{max(summary.unanswered, summary.requests - summary.answered)} requests went unanswered")
+    if summary.changed_feed is None or not summary.changed_feed.changed:
+        failures.append("no feed changed after likes")
+    return msgspec.structs.replace(summary, failures=failures)

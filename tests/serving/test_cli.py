@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.core
@@ -80,3 +81,52 @@ def test_errors_of_the_clients_are_told_as_services_that_do_not_answer() -> None
         assert "penstock status" in known.do
     assert as_expected(ValueError("a mistake of ours")) is None
     assert not isinstance(ServiceError(expected="x", got="y", where="z"), ConfigError)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_printed_and_ends_well(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(name, "--help") == 0
+    assert f"penstock {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["demo", "--data", "kuairand:/no/such/folder"], "expected simulator, or kuairand: and a folder that exists"),
+        (["demo", "--data", "florble"], "expected simulator, or kuairand: and a folder that exists"),
+        (["demo", "--json", "/no/such/folder/summary.json"], "expected a file in a folder that exists"),
+        (["demo", "--seconds", "1"], "--seconds"),
+        (["produce", "/no/such/file"], "/no/such/file"),
+        (["verify", "--acknowledged", "/no/such/file"], "/no/such/file"),
+        (["score", "/no/such/file"], "/no/such/file"),
+        (["load", "kuairand", "/no/such/folder"], "/no/such/folder"),
+        (["load", "florble", "."], "expected kuairand, got florble"),
+        (["load", "kuairand", ".", "--answers", "x.jsonl"], "expected --ask beside --answers"),
+        (["simulate", "--rate", "0"], "--rate"),
+        (["logs", "florble"], "expected a part with a log, got florble"),
+        (["record", "somewhere", "--since", "yesterday"], "expected an instant"),
+        (["feed"], "penstock feed --help"),
+    ],
+)
+def test_what_is_wrong_on_a_command_line_is_named(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(*words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_status_without_a_system_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    assert run("status", "--json") == 1
+    assert "expected a running system, got none" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_usage() -> None:
+    known = as_expected(FileNotFoundError(2, "No such file or directory", "/no/such/file"))
+    assert isinstance(known, ConfigError)
+    assert "at /no/such/file" in str(known)
+    assert as_expected(OSError("without a file")) is None
