@@ -199,7 +199,12 @@ class UserStore:
                 fields = [string for pair in one.readable.items() for string in pair]
                 arguments += [one.version.to_bytes(keys.VERSION_BYTES, "big") + one.state, _pack(fields)]
             _call(pipeline, "EVAL", WRITE_ROWS, len(names), *names, *arguments)
-            seen = {keys.user_seen(one.user_id, generation): bits for one in some for generation, bits in one.seen.items()}
+            seen: dict[str, bytes] = {}
+            for one in some:
+                for generation, bits in one.seen.items():
+                    # A person may stand in several updates, each with bits of its own.
+                    key = keys.user_seen(one.user_id, generation)
+                    seen[key] = seen.get(key, b"") + bits
             if seen:
                 _call(pipeline, "EVAL", SET_BITS, len(seen), *seen, keys.SEEN_TTL_S, *seen.values())
         try:

@@ -79,6 +79,13 @@ def test_seen_bits_add_up_and_repeats_change_nothing(store: UserStore) -> None:
     assert found[200:].sum() <= 2
 
 
+def test_the_bits_of_several_updates_of_one_person_are_all_set(store: UserStore) -> None:
+    store.write([update(1, b"a", "8"), update(1, b"x", "7", user_id="v"), update(2, b"b", "9")])
+    (read,) = store.read(["u"], [NOW_MS])
+    assert read.state == b"b"
+    assert probe(list(read.seen.values()), hashes(["7", "8", "9"])).tolist() == [False, True, True]
+
+
 def test_what_was_seen_in_the_last_four_generations_and_before_the_stream_is_read(store: UserStore) -> None:
     five_days = keys.SEEN_GENERATION_DAYS * keys.DAY_MS
     for age in range(6):
