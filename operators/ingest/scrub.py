@@ -10,7 +10,7 @@ from schemas.telemetry import Context
 
 REDACTED = "[redacted]"
 MAX_TEXT = 256
-"""Characters of the longest string of a context: longer ones take long to search, and whoever counts by region or surface would keep them."""
+"""Characters of the longest string of a context: longer ones take long to search, and whoever counts by region or surface keeps them."""
 MAX_CACHED = 512
 """Characters of the longest context that is remembered with its redacted form; those that clients repeat are short."""
 
