@@ -7,17 +7,32 @@ from typing import TypeAlias
 
 from operators.profiles.interest import GAINS, MAX_STRENGTH, POSITIVE, SHOWN, faded
 from operators.profiles.row import Panes, TagRow, UserRow, index_in, new_tag, pane_of, place
-from operators.windows.counting import increments
+from operators.windows.counting import COUNTED, completion_permille, watch_ms
 from schemas.features import PANE_MS, Counter
 from schemas.telemetry import Event, InteractionType, UserHistory
 
-Adds: TypeAlias = tuple[tuple[Counter, int], ...]
+Adds: TypeAlias = tuple[tuple[int, int], ...]
 
-_SHOWING = frozenset({InteractionType.IMPRESSION, InteractionType.WATCH_TIME})
-_HIDING = frozenset({InteractionType.NOT_INTERESTED, InteractionType.REPORT})
-_FOLLOW = InteractionType.FOLLOW
-_IMPRESSION = InteractionType.IMPRESSION
-_REPORT = InteractionType.REPORT
+
+_WATCH_MS, _COMPLETION_PERMILLE = int(Counter.WATCH_MS), int(Counter.COMPLETION_PERMILLE)
+_NOTHING, _SHOWN, _WATCHED, _TAKEN, _HIDDEN = range(5)
+
+
+def _plan(kind: InteractionType) -> tuple[Adds, float, int]:
+    """Return what an interaction adds (of a watch: the count of watches only), its gain, and what else it does, as plain numbers."""
+    step = _NOTHING
+    if kind in POSITIVE:
+        step = _TAKEN
+    elif kind in {InteractionType.NOT_INTERESTED, InteractionType.REPORT}:
+        step = _HIDDEN
+    elif kind is InteractionType.IMPRESSION:
+        step = _SHOWN
+    elif kind is InteractionType.WATCH_TIME:
+        step = _WATCHED
+    return ((int(COUNTED[kind]), 1),) if kind in COUNTED else (), GAINS.get(kind, 0.0), step
+
+
+_PLANS = {kind: _plan(kind) for kind in InteractionType}
 
 
 class Folding:
@@ -48,26 +63,28 @@ class Folding:
 
     def event(self, row: UserRow, event: Event) -> bool:
         """Fold an event; return whether the video must be marked as seen."""
-        kind, at_ms = event.interaction_type, event.timestamp_ms
+        adds, gain, step = _PLANS[event.interaction_type]
+        at_ms = event.timestamp_ms
+        share = 0
+        if step == _WATCHED:
+            watched_ms = watch_ms(event.value)
+            share = completion_permille(watched_ms, event.duration_ms, event.completed)
+            adds = (*adds, (_WATCH_MS, watched_ms), (_COMPLETION_PERMILLE, share))
         row.version += 1
         row.updated_ms = max(row.updated_ms, at_ms)
-        adds = increments(event)
-        minute = at_ms // PANE_MS
-        if adds and not _add(adds, row.totals, row.panes, minute):
+        if adds and not _add(adds, row.totals, row.panes, at_ms // PANE_MS):
             row.late += 1
-        gain = GAINS.get(kind, 0.0)
         if adds or gain:
             tags = event.tags
             for tag in tags if len(tags) < 2 else dict.fromkeys(tags):
                 self._tag(row.tags, tag, at_ms, adds, gain)
-        if kind in _SHOWING:
-            share = 0 if kind is _IMPRESSION else adds[2][1]
-            return self._shown(row, event.video_id, at_ms, SHOWN + (1.0 - SHOWN) * share / 1000, moves=kind is _IMPRESSION)
-        if kind in POSITIVE:
-            self._taken(row, event.video_id, GAINS[kind], at_ms)
-            if kind is _FOLLOW and event.creator_id is not None:
+        if step in {_SHOWN, _WATCHED}:
+            return self._shown(row, event.video_id, at_ms, SHOWN + (1.0 - SHOWN) * share / 1000, moves=step == _SHOWN)
+        if step == _TAKEN:
+            self._taken(row, event.video_id, gain, at_ms)
+            if event.interaction_type is InteractionType.FOLLOW and event.creator_id is not None:
                 self._list(row.followed_creators, event.creator_id)
-        elif kind in _HIDING:
+        elif step == _HIDDEN:
             self._hide(row, event)
         return False
 
@@ -134,7 +151,7 @@ class Folding:
         if at >= 0:
             del row.positives[at]
         self._list(row.hidden_videos, event.video_id)
-        if event.interaction_type is _REPORT and event.creator_id is not None:
+        if event.interaction_type is InteractionType.REPORT and event.creator_id is not None:
             self._list(row.hidden_creators, event.creator_id)
 
     def _list(self, listed: list[str], one: str) -> None:
