@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,13 +16,16 @@ from serving.watch import Watched, WatchedPart, WatchedService
 _TIMEOUT_S = 1.0
 _EAGER_S = 0.2
 _CALM_S = 1.0
+SILENT_AFTER_S = 20.0
+"""A part whose metrics nobody could read for so long (it hangs, or is stopped) counts as not ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What was last read of one process; the times are Unix seconds."""
+    """What was last read of one process; `last_progress` in Unix seconds, `at` in monotonic ones."""
 
     pid: int
+    at: float
     ready: bool
     lag: int | None = None
     last_progress: float | None = None
@@ -44,15 +48,17 @@ class Scraper(threading.Thread):
         self._ended = threading.Event()
 
     def reading(self, name: str, pid: int | None) -> Reading | None:
-        """Return the last reading of this very process."""
+        """Return the last reading of this very process, None where it has been silent for too long to call it ready."""
         found = self._readings.get(name)
-        return found if found is not None and found.pid == pid else None
+        if found is None or found.pid != pid or time.monotonic() - found.at > SILENT_AFTER_S:
+            return None
+        return found
 
     def run(self) -> None:
         """Read until :meth:`end`."""
         while not self._ended.is_set():
             for thing in self._watched:
-                self._read(thing)
+                self.read(thing)
             calm = all(reading.ready for reading in self._readings.values()) and len(self._readings) == len(self._watched)
             self._ended.wait(_CALM_S if calm else _EAGER_S)
 
@@ -60,19 +66,23 @@ class Scraper(threading.Thread):
         """Read no more."""
         self._ended.set()
 
-    def _read(self, thing: Watched) -> None:
+    def read(self, thing: Watched) -> None:
+        """Read one thing; where it does not answer, what was read before stands for a while."""
         pid = thing.pid
         if pid is None:
             self._readings.pop(thing.name, None)
             return
         if isinstance(thing, WatchedService):
-            self._readings[thing.name] = Reading(pid=pid, ready=port_answers(thing.service.ports[0]), memory_mb=memory_mb(pid))
+            self._readings[thing.name] = Reading(
+                pid=pid, at=time.monotonic(), ready=port_answers(thing.service.ports[0]), memory_mb=memory_mb(pid)
+            )
         elif isinstance(thing, WatchedPart):
             values = scrape(thing)
             if values is not None:
                 progress = values.get("penstock_last_progress_seconds", 0.0)
                 self._readings[thing.name] = Reading(
                     pid=pid,
+                    at=time.monotonic(),
                     ready=values.get("penstock_ready", 0.0) == 1.0,
                     lag=int(values.get("penstock_lag", 0.0)),
                     last_progress=progress if progress > 0.0 else None,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from serving.parts import PARTS, choose_parts
-from serving.scrape import read_plain
-from serving.watch import STABLE_AFTER_S, Backoff, last_words
+import pytest
+
+from serving.parts import PARTS, PartSpec, choose_parts
+from serving.scrape import SILENT_AFTER_S, Scraper, read_plain
+from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, last_words
 
 
 def test_the_first_restart_is_at_once_and_later_ones_wait_longer_and_longer() -> None:
@@ -48,3 +54,49 @@ def test_every_part_of_the_table_has_one_process_and_feed_has_as_many_as_asked_f
 def test_labelled_samples_and_comments_are_left_out_of_a_scrape() -> None:
     text = '# TYPE a gauge\na 1.0\nb{le="0.5"} 2.0\nc_total 3e+06 1700000000\n'
     assert read_plain(text) == {"a": 1.0, "c_total": 3_000_000.0}
+
+
+class Metrics(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"penstock_ready 1.0\npenstock_lag 7.0\n")
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Iterator[WatchedPart]:
+    """A part that tells its metrics; it is not started, so its process is whatever a test says."""
+    with HTTPServer(("127.0.0.1", 0), Metrics) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        port_file = tmp_path / "part.port"
+        port_file.write_text(str(server.server_port))
+        yield WatchedPart(PartSpec("part", "none"), {}, tmp_path / "part.log", port_file)
+        server.shutdown()
+        thread.join()
+
+
+def test_a_part_that_has_been_silent_for_long_is_not_ready_any_more(part: WatchedPart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WatchedPart, "pid", 1)
+    scraper = Scraper([part])
+    scraper.read(part)
+    reading = scraper.reading("part", 1)
+    assert reading is not None
+    assert (reading.ready, reading.lag) == (True, 7)
+    assert scraper.reading("part", 2) is None
+    now = time.monotonic()
+    monkeypatch.setattr("serving.scrape.time.monotonic", lambda: now + SILENT_AFTER_S + 1)
+    assert scraper.reading("part", 1) is None
+
+
+def test_a_part_without_a_process_or_an_answer_has_no_reading(part: WatchedPart, monkeypatch: pytest.MonkeyPatch) -> None:
+    scraper = Scraper([part])
+    scraper.read(part)
+    assert scraper.reading("part", None) is None
+    monkeypatch.setattr(WatchedPart, "pid", 1)
+    part.port_file.write_text("no port")
+    scraper.read(part)
+    assert scraper.reading("part", 1) is None
