@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,15 +17,12 @@ from dataflows.caught_up import CaughtUp
 from dataflows.journal import Journal
 from dataflows.journaled import journaled
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
-from dataflows.part import Part, run_part
+from dataflows.part import Count, Part, run_part
 from operators.cooccurrence.cowatch import CoWatch
 from operators.cooccurrence.watched import Watched, WatchedBefore, Watching, watching
 from schemas.codec import DecodeError, decode, encode
 from schemas.features import Neighbours
 from schemas.telemetry import Event, UserHistory
-
-Count = Callable[[str, int], None]
-"""Takes the name of what happened, and how often."""
 
 _decode_batch = msgspec.msgpack.Decoder(list[Watched | WatchedBefore]).decode
 

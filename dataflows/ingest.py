@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from confluent_kafka import Message
 
 from dataflows.bucketed import Pace, bucketed
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
-from dataflows.part import Part, run_part
+from dataflows.part import Count, Part, run_part
 from dataflows.secrets_file import token_secret
 from operators.ingest.admit import Admission, Admitted, Arrival
 from operators.ingest.arrivals import RawRecord, Upsert
@@ -25,9 +24,6 @@ from schemas.catalog import CatalogItem
 from schemas.codec import DecodeError, decode, encode
 from schemas.dlq import LARGEST_LETTER
 from schemas.telemetry import Event
-
-Count = Callable[[str, int], None]
-"""Takes the name of what happened, and how often."""
 
 
 def build(
@@ -105,14 +101,7 @@ def _upserts(message: Message) -> list[Upsert]:
 def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     raw, catalogue = part.topic("telemetry.raw"), part.topic("catalog.items")
-    outcomes = part.counter("ingested", "Events let through, and dead letters by reason.", ["what"])
-
-    def count(what: str, number: int) -> None:
-        if what == "records":
-            part.progress(number)
-        else:
-            outcomes.labels(what).inc(number)
-
+    count = part.count_by(part.counter("ingested", "Events let through, and dead letters by reason.", ["what"]))
     connection = part.settings.kafka()
     source = KafkaSource(connection, [catalogue, raw], group=part.settings.topic_prefix + "penstock.ingest", shutdown=part.shutdown)
     part.watch_lag(source.lag)

@@ -10,6 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from confluent_kafka import Message
 
 from dataflows.kafka import Batch
+from dataflows.part import Count
 from dataflows.progress import Progress
 from operators.base import State
 from operators.joins.inputs import Happened, Input, Reached, Served
@@ -21,9 +22,6 @@ from schemas.sharding import SHARDS, shard_of
 from schemas.telemetry import Event
 
 TICK = timedelta(milliseconds=100)
-
-Count = Callable[[str, int], None]
-"""Takes the name of what happened, and how often."""
 
 
 class Inputs:

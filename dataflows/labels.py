@@ -59,14 +59,7 @@ def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     served, events, examples = part.topic("feed.served"), part.topic("telemetry.events"), part.topic("learning.examples")
     part.wait_for_topics()
-    outcomes = part.counter("labels", "What became of pages, events and tokens.", ["what"])
-
-    def count(what: str, number: int) -> None:
-        if what == "records":
-            part.progress(number)
-        else:
-            outcomes.labels(what).inc(number)
-
+    count = part.count_by(part.counter("labels", "What became of pages, events and tokens.", ["what"]))
     connection = part.settings.kafka()
     secret, pages = token_secret(part.settings), PageFiles(part.settings.home / "pages" / part.name)
     source = KafkaSource(connection, [served, events], group=part.settings.topic_prefix + "penstock.labels", shutdown=part.shutdown)

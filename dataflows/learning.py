@@ -16,7 +16,7 @@ from bytewax.outputs import Sink
 
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.newest import newest_version
-from dataflows.part import Part, run_part
+from dataflows.part import Count, Part, run_part
 from operators.base import State
 from operators.learners.online_ranking import OnlineRanking
 from operators.ranking.features import FEATURE_SET, INITIAL, NAMES
@@ -27,8 +27,6 @@ MODEL = "online"
 TICK = timedelta(milliseconds=100)
 
 Learned = OnlineWeights | LearningMetrics
-Count = Callable[[str, int], None]
-"""Takes the name of what happened, and how often."""
 
 
 def build(
@@ -119,14 +117,7 @@ def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     examples, weights, metrics = part.topic("learning.examples"), part.topic("models.online"), part.topic("learning.metrics")
     part.wait_for_topics()
-    outcomes = part.counter("examples", "What became of labelled examples.", ["what"])
-
-    def count(what: str, number: int) -> None:
-        if what == "records":
-            part.progress(number)
-        else:
-            outcomes.labels(what).inc(number)
-
+    count = part.count_by(part.counter("examples", "What became of labelled examples.", ["what"]))
     connection = part.settings.kafka()
     published = 0 if part.shutdown.requested else newest_version(connection, weights, MODEL)
     source = KafkaSource(connection, [examples], group=part.settings.topic_prefix + "penstock.learning", shutdown=part.shutdown)

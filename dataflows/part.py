@@ -26,6 +26,9 @@ from schemas.settings import Settings
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
+Count = Callable[[str, int], None]
+"""Takes the name of what happened, and how often."""
+
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -129,6 +132,17 @@ class Part:
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
         """Make a counter ``penstock_<name>_total`` of this part."""
         return Counter(f"penstock_{name}", about, labels, registry=self.registry)
+
+    def count_by(self, outcomes: Counter) -> Count:
+        """Return what counts by name: `records` are progress, all else goes to `outcomes` under its one label."""
+
+        def count(what: str, number: int) -> None:
+            if what == "records":
+                self.progress(number)
+            else:
+                outcomes.labels(what).inc(number)
+
+        return count
 
     def gauge(self, name: str, about: str, labels: Sequence[str] = ()) -> Gauge:
         """Make a gauge ``penstock_<name>`` of this part."""

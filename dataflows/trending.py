@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,14 +12,11 @@ from bytewax.outputs import Sink
 
 from dataflows.bucketed import Pace, bucketed
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
-from dataflows.part import Part, run_part
+from dataflows.part import Count, Part, run_part
 from operators.trending.trending import Trending
 from schemas.codec import DecodeError, decode, encode
 from schemas.features import TrendingList
 from schemas.telemetry import Event
-
-Count = Callable[[str, int], None]
-"""Takes the name of what happened, and how often."""
 
 
 def build(source: Source[Batch], sink: Sink[Any], *, trending: Trending, topic: str, pace: Pace, count: Count) -> Dataflow:

@@ -18,6 +18,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from dataflows.part import Part
+from schemas.settings import Settings
+
 PARTS = Path(__file__).resolve().parents[1] / "parts"
 Run = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -132,3 +135,12 @@ def test_a_part_waits_for_a_broker_that_is_not_there_and_still_ends_on_sigterm(r
     eventually(lambda: bool(said(tmp_path, "broker does not answer, waiting")))
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0
+
+
+def test_records_are_progress_and_the_rest_is_counted_by_name(tmp_path: Path) -> None:
+    part = Part("some", Settings(home=tmp_path))
+    count = part.count_by(part.counter("outcomes", "What became of them.", ["what"]))
+    count("records", 3)
+    count("bad", 2)
+    assert part.registry.get_sample_value("penstock_processed_total") == 3
+    assert part.registry.get_sample_value("penstock_outcomes_total", {"what": "bad"}) == 2
