@@ -16,6 +16,7 @@ from serving.connect import current_settings
 from serving.kuairand import ranked_rows, read_folder, schedule
 from serving.loading import LoadResult, LogStream, cut, publish_before_the_stream
 from serving.local.home import Home
+from serving.percentile import percentile
 from serving.producer import TelemetryProducer
 from serving.settled import wait_until_settled
 
@@ -79,7 +80,6 @@ def load(
 
 
 def _report(result: LoadResult, *, as_json: bool) -> None:
-    ordered = sorted(result.latencies_ms)
     summary = {
         "events": result.events,
         "published": dict(result.published),
@@ -87,8 +87,8 @@ def _report(result: LoadResult, *, as_json: bool) -> None:
         "answered": result.answered,
         "unanswered": result.unanswered,
         "levels": dict(result.levels),
-        "feed_p50_ms": ordered[len(ordered) // 2] if ordered else None,
-        "feed_p99_ms": ordered[int(len(ordered) * 0.99)] if ordered else None,
+        "feed_p50_ms": percentile(result.latencies_ms, 0.5),
+        "feed_p99_ms": percentile(result.latencies_ms, 0.99),
         "seconds": round(result.seconds, 1),
         "errors": dict(result.errors),
     }

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from serving.cli.output import JsonOption, console, errors, print_json
 from serving.client import FeedClient
 from serving.connect import current_settings
+from serving.percentile import percentile
 from serving.producer import TelemetryProducer
 from serving.publisher import Publisher
 from serving.simulator import SimulationResult, World
@@ -66,8 +67,8 @@ def _summary(result: SimulationResult) -> dict[str, object]:
         "answered": result.answered,
         "unanswered": result.unanswered,
         "levels": dict(result.levels),
-        "feed_p50_ms": result.percentile_ms(0.5),
-        "feed_p99_ms": result.percentile_ms(0.99),
+        "feed_p50_ms": percentile(result.latencies_ms, 0.5),
+        "feed_p99_ms": percentile(result.latencies_ms, 0.99),
         "events": result.events,
         "likes": result.likes,
         "seconds": round(result.seconds, 1),

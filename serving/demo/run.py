@@ -16,10 +16,11 @@ from serving.client import FeedClient
 from serving.connect import current_settings, redis_client
 from serving.demo.sources import Flow, LoggedFlow, SimulatedFlow
 from serving.demo.story import BAD_USER, ChangedFeed, change_a_feed, send_bad_records
-from serving.demo.summary import DemoSummary, judged, percentile
+from serving.demo.summary import DemoSummary, judged
 from serving.errors import PenstockError
 from serving.local.home import Home
 from serving.parts import choose_parts
+from serving.percentile import percentile
 from serving.probe import FreshnessProbe
 from serving.producer import TelemetryProducer
 from serving.reading import TopicReader, decoded

@@ -34,12 +34,6 @@ class DemoSummary(msgspec.Struct, frozen=True, kw_only=True):
     failures: list[str]
 
 
-def percentile(values: list[float], q: float) -> float | None:
-    """Return a percentile, 0 to 1, by the nearest rank; None of nothing."""
-    ordered = sorted(values)
-    return round(ordered[min(int(q * len(ordered)), len(ordered) - 1)], 3) if ordered else None
-
-
 def judged(summary: DemoSummary) -> DemoSummary:
     """Return a summary whose `failures` also name what a demo must not end with."""
     failures = list(summary.failures)

@@ -34,11 +34,6 @@ class SimulationResult:
     latencies_ms: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
 
-    def percentile_ms(self, q: float) -> float | None:
-        """Return a percentile (0 to 1) of the latencies, None before the first answer."""
-        ordered = sorted(self.latencies_ms)
-        return ordered[min(int(q * len(ordered)), len(ordered) - 1)] if ordered else None
-
 
 def simulate(
     world: World,

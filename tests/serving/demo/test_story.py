@@ -12,7 +12,8 @@ from schemas.telemetry import InteractionType, RawEvent
 from serving.client import FeedClient
 from serving.demo import DemoSummary
 from serving.demo.story import ChangedFeed, change_a_feed
-from serving.demo.summary import judged, percentile
+from serving.demo.summary import judged
+from serving.percentile import percentile
 from serving.producer import TelemetryProducer
 
 KINDS = {f"cat{n}": "cats" for n in range(6)} | {f"dog{n}": "dogs" for n in range(14)}
