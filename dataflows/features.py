@@ -167,7 +167,6 @@ def flow(part: Part) -> Dataflow:
         else:
             rejected.inc(n)
 
-    part.watch_lag(source.lag)
     journal = LongJournal(part.recovery_folder.with_suffix(".journal"))
     pace = Pace(least=USERS_EVERY, share=WRITING_SHARE, most=LONGEST_PAUSE)
     store = UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S))

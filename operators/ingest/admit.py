@@ -107,7 +107,8 @@ class Admission(BucketedOperator[Arrival, Admitted]):
                 else:
                     repeats.append(candidate)
             if repeats:
-                admitted += _letters(repeats, whole=len(repeats) == len(arrival.candidates) and not arrival.letters)
+                whole = len(repeats) == len(arrival.candidates) and not arrival.letters
+                admitted += repeats[0].record.bounded(list(_letters(repeats, whole=whole)))
         return admitted
 
     def _is_new(self, candidate: Candidate) -> bool:

@@ -9,6 +9,8 @@ from schemas.catalog import CatalogItem
 from schemas.dlq import DeadLetter, ReasonCode
 from schemas.telemetry import RawEvent
 
+MAX_COPIED_BYTES = 4_194_304
+
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
@@ -39,6 +41,14 @@ class RawRecord:
             key=self.key,
             raw=self.value or b"",
         )
+
+    def bounded(self, letters: list[DeadLetter]) -> list[DeadLetter]:
+        """Return one letter for the whole record where a letter for each of its events would copy it too often."""
+        if len(letters) * len(self.value or b"") <= MAX_COPIED_BYTES:
+            return letters
+        first = letters[0]
+        found = f"{len(letters)} that cannot be taken, the first: {first.got}"
+        return [self.letter(first.reason, expected=f"events that can be taken ({first.expected})", got=found, path=first.path)]
 
 
 class Candidate(NamedTuple):

@@ -65,7 +65,7 @@ class Parser:
         parsed = Parsed([], [])
         for index, event in enumerate(batch.events):
             self._take(parsed, record, index, batch.user_id, device_id, event)
-        return parsed
+        return Parsed(parsed.candidates, record.bounded(parsed.letters)) if parsed.letters else parsed
 
     def _take(self, parsed: Parsed, record: RawRecord, index: int, user_id: str, device_id: str | None, event: RawEvent) -> None:  # noqa: PLR0917
         """Add an event of the right shape to the candidates, or a letter where its values cannot be."""
@@ -120,7 +120,7 @@ class Parser:
                 parsed.letters.append(_letter(record, wrong, index=index, event_id=_id_of(bytes(raw))))
             else:
                 self._take(parsed, record, index, user_id, pseudonym, event)
-        return parsed
+        return Parsed(parsed.candidates, record.bounded(parsed.letters))
 
 
 _STANDS_IN = b'{"event_id":"e","video_id":"v","interaction_type":"like","timestamp":0}'

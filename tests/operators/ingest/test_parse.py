@@ -140,3 +140,16 @@ def test_json_that_is_nested_too_deep_is_set_aside_wherever_it_stands(place: str
     assert parsed.candidates == []
     assert {letter.reason for letter in parsed.letters} <= {ReasonCode.MALFORMED, ReasonCode.WRONG_TYPE}
     assert len(parsed.letters) == 1
+
+
+def test_a_large_record_of_bad_events_is_not_copied_for_each_of_them() -> None:
+    bad = _event(timestamp="soon", note="x" * 1_500)
+    parsed = _parse(_batch(*[bad] * 30))
+    assert len(parsed.letters) == 30, "45 kB thirty times are no harm"
+    many = Parser(scrubber=Scrubber(key=b"k"), future_skew_ms=0).parse(
+        RawRecord("telemetry.raw", 1, 2, NOW, b"u", msgspec.json.encode(_batch(_event(timestamp=NOW), *[bad] * 150)))
+    )
+    assert len(many.candidates) == 1
+    [letter] = many.letters
+    assert (letter.reason, letter.event_index, letter.path) == (ReasonCode.WRONG_TYPE, -1, "$.events[1].timestamp")
+    assert letter.got.startswith("150 that cannot be taken")
