@@ -25,9 +25,9 @@ def test_a_signal_requests_the_end(number: signal.Signals) -> None:
 
 def test_a_second_interrupt_interrupts_and_a_second_terminate_does_not() -> None:
     shutdown = Shutdown().on_signals()
-    os.kill(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
     assert shutdown.requested
     with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)

@@ -31,6 +31,9 @@ def until(check: Callable[[], bool], *, seconds: float = 60.0) -> float:
     return time.monotonic() - started
 
 
+READY = '"event":"ready"'
+
+
 class PartProcess:
     """A part that can be killed and started again."""
 
@@ -59,12 +62,16 @@ class PartProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self._ready_before = self.log().count(READY)
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"dataflows.{self.part}"], env=self.env, cwd=CHECKOUT, stderr=subprocess.DEVNULL
         )
 
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
+        if number == signal.SIGTERM:
+            # Before it is ready a process has no handler yet and ends as any other does.
+            until(lambda: self.log().count(READY) > self._ready_before)
         self.process.send_signal(number)
         code = self.process.wait(timeout=30)
         self.process = None
