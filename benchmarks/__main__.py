@@ -25,19 +25,22 @@ def main() -> None:
     words.add_argument("--data", help="kuairand:FOLDER for a real catalogue and real histories; default: the simulator at the same size")
     words.add_argument("--seconds", type=float, default=60.0, help="length of the main loads")
     words.add_argument("--events", type=int, default=300_000, help="events of the throughput loads")
+    words.add_argument("--only", help="feeds, freshness, footprint or throughput; several with commas")
     chosen = words.parse_args()
+    only = None if chosen.only is None else set(chosen.only.split(","))
     folder = None if chosen.data is None else Path(chosen.data.removeprefix("kuairand:"))
     console = Console()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as root, running(Path(root), folder) as system:
         rows += system.start_rows
-        for found in (
-            feeds.rows(system, seconds=chosen.seconds),
-            freshness.rows(system, seconds=chosen.seconds / 2),
-            footprint.rows(system),
-            throughput.rows(system, events=chosen.events),
-        ):
-            for row in found:
+        measured = {
+            "feeds": feeds.rows(system, seconds=chosen.seconds),
+            "freshness": freshness.rows(system, seconds=chosen.seconds / 2),
+            "footprint": footprint.rows(system),
+            "throughput": throughput.rows(system, events=chosen.events),
+        }
+        for name, found in measured.items():
+            for row in found if only is None or name in only else ():
                 rows.append(row)
                 console.print(f"{row.name}: {row.value:,.2f} {row.unit}")
     console.print(table(rows))
