@@ -7,7 +7,7 @@ done again gives the same bytes. Offsets are committed after the output is ackno
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from faust.types import EventT
@@ -20,13 +20,22 @@ from operators.embeddings.content import ContentVectors
 from operators.embeddings.simhash import SimHash
 from operators.embeddings.upserts import Refused, Upsert, VectorUpserts
 from schemas.catalog import ItemVector
-from schemas.codec import decode, encode
+from schemas.codec import DecodeError, decode, encode
 from schemas.dlq import DeadLetter, ReasonCode
 
 BATCH = 500
 WITHIN_S = 0.05
 TICK_S = 0.5
 STALLED_S = 60.0
+
+
+def readable(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, bytes | None]]:
+    """Yield video id and vector of each row that keeps its contract; anybody can write to a topic, so some may not."""
+    for key, value in rows:
+        try:
+            yield key.decode(), decode(ItemVector, value).vector
+        except (DecodeError, UnicodeDecodeError):
+            continue
 
 
 class CatalogFlow:
@@ -63,7 +72,7 @@ class CatalogFlow:
 
     async def on_recover(self) -> None:
         """Go on from what the topics hold: make the view good, and a segment if the newest one is behind."""
-        self.view.put({key.decode(): decode(ItemVector, value).vector for key, value in self.vectors.items()})
+        self.view.put(dict(readable(self.vectors.items())))
         await self.segments.catch_up()
         self.part.log.info("tables recovered", videos=len(self.vectors))
         self.part.ready()

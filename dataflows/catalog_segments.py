@@ -11,7 +11,7 @@ from dataflows.part import Part
 from operators.index.builder import SegmentBuilder, prune, publish
 from operators.index.rebuild import Rebuild
 from schemas.catalog import ItemVector, SegmentAnnounced
-from schemas.codec import decode, encode
+from schemas.codec import DecodeError, decode, encode
 
 HORIZON = timedelta(hours=24)
 KEY = b"items"
@@ -50,7 +50,10 @@ class Segments:
     def newest(self) -> SegmentAnnounced | None:
         """Return the segment that is announced."""
         value = self.announced.get(KEY)
-        return None if value is None else decode(SegmentAnnounced, value)
+        try:
+            return None if value is None else decode(SegmentAnnounced, value)
+        except DecodeError:
+            return None
 
     def changed(self, n: int) -> None:
         """Note `n` changes of the table."""

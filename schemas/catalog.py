@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from schemas.base import Message
-from schemas.telemetry import EpochMs, Id, Source
+from schemas.telemetry import DurationMs, EpochMs, Id, Source
 
 
 class CatalogItem(Message, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class CatalogItem(Message, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     category: str | None = None
     audio_id: str | None = None
-    duration_ms: int | None = None
+    duration_ms: DurationMs | None = None
     language: str | None = None
     region: str | None = None
     age_rating: Annotated[int, Meta(ge=0, le=21)] = 0

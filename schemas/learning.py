@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from schemas.base import Message
 
+HEADS = ("taken", "click", "long_view", "like", "finish", "share", "negative")
+
 
 class LabelledExample(Message, frozen=True, kw_only=True):
     """A served item and what came of it (`learning.examples`; key: user_id; repeats after a crash fold by example_id).

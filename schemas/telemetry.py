@@ -11,6 +11,7 @@ from msgspec import Meta
 from schemas.base import Message
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
+DurationMs = Annotated[int, Meta(ge=0, le=864_000_000)]
 EpochMs = Annotated[int, Meta(ge=0, le=32_503_680_000_000)]
 
 
@@ -76,9 +77,9 @@ class TelemetryBatch(Message, frozen=True, kw_only=True):
 class Origin(msgspec.Struct, frozen=True, array_like=True):
     """Where a record came from; orders the events of one raw partition, so repeats after a crash fold."""
 
-    partition: int
-    offset: int
-    index: int
+    partition: Annotated[int, Meta(ge=0, le=2**31)]
+    offset: Annotated[int, Meta(ge=0, le=2**62)]
+    index: Annotated[int, Meta(ge=0, le=2**31)]
 
 
 class Event(Message, frozen=True, kw_only=True):
@@ -105,7 +106,7 @@ class Event(Message, frozen=True, kw_only=True):
     source: Source = "client"
     creator_id: str | None = None
     tags: tuple[str, ...] = ()
-    duration_ms: int | None = None
+    duration_ms: DurationMs | None = None
 
 
 class UserHistory(Message, frozen=True, kw_only=True):

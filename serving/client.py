@@ -24,7 +24,7 @@ from serving.pending import ClientCounts, Pending, checked_request, closed
 from serving.routing import HedgeBudget, PartitionRouter
 from serving.wire import Reply, count_partitions, end_of, reply_consumer, reply_of, request_headers
 
-REQUESTS, RESPONSES = "feed.requests", "feed.responses"
+REQUESTS, RESPONSES, _LONGEST_S = "feed.requests", "feed.responses", 86_400.0
 
 _log = logging.getLogger(__name__)
 
@@ -136,6 +136,8 @@ class FeedClient:
         if self._closed.is_set():
             raise closed()
         allowed = self.timeout if timeout is None else timeout
+        if not 0 < allowed < _LONGEST_S:
+            raise ContractError(expected=f"more than 0 and less than {_LONGEST_S:g} s", got=f"{allowed}", where="timeout")
         checked = checked_request(request)
         if not self._places.acquire(timeout=allowed):
             raise TransportError(expected=f"at most {self.max_in_flight} requests in flight", got="no place in time", where="FeedClient")

@@ -18,15 +18,29 @@ TOPIC = "telemetry.dlq"
 
 
 def read_letters(settings: Settings) -> dict[str, DeadLetter]:
-    """Return all dead letters by id; those that a crash repeated are one.
+    """Return all dead letters by id; those that a crash repeated are one, and what is no dead letter is passed over."""
+    letters: dict[str, DeadLetter] = {}
+    for message in last_by_key(settings, TOPIC).values():
+        try:
+            letter = decoded(DeadLetter, message)
+        except ContractError:
+            continue
+        letters[letter.letter_id] = letter
+    return letters
 
-    Raises
-    ------
-    ContractError
-        When a record on the topic is no dead letter.
-    """
-    letters = (decoded(DeadLetter, message) for message in last_by_key(settings, TOPIC).values())
-    return {letter.letter_id: letter for letter in letters}
+
+def sendable(letters: Iterable[DeadLetter]) -> tuple[list[DeadLetter], list[str]]:
+    """Part letters that can be sent again from those that cannot; of the latter, say why."""
+    good: list[DeadLetter] = []
+    why: list[str] = []
+    for letter in letters:
+        try:
+            resent_value(letter)
+        except ContractError as error:
+            why.append(str(error))
+        else:
+            good.append(letter)
+    return good, why
 
 
 def resent_value(letter: DeadLetter) -> bytes:

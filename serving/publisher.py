@@ -11,9 +11,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import headers
 from schemas.base import Message as Contract
-from schemas.codec import encode
+from schemas.codec import DecodeError, decode, encode
 from schemas.partition import partition_for
-from serving.errors import TransportError
+from serving.errors import ContractError, TransportError
 from serving.wire import count_partitions
 
 _log = logging.getLogger(__name__)
@@ -47,9 +47,16 @@ class Publisher:
         self._failures: list[str] = []
 
     def publish(self, topic: str, key: str, message: Contract | bytes | None, extra: Mapping[str, str] | None = None) -> None:
-        """Send a message; `None` deletes the key's record of a compacted topic, bytes go out as they are."""
+        """Send a message; `None` deletes the key's record of a compacted topic, bytes go out as they are.
+
+        Raises
+        ------
+        ContractError
+            If the message does not fit its own contract; nothing was sent.
+        """
         fields = dict(extra or {})
         if isinstance(message, Contract):
+            _check(message)
             fields |= {headers.CE_ID: key, headers.CE_TYPE: f"{message.TYPE}.v{message.VERSION}"}
         value = encode(message) if isinstance(message, Contract) else message
         full = self.topic_prefix + topic
@@ -108,3 +115,12 @@ class Publisher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.flush()
+
+
+def _check(message: Contract) -> None:
+    try:
+        decode(type(message), encode(message))
+    except DecodeError as error:
+        raise ContractError(
+            expected=f"a {type(message).__name__}", got=error.detail, where=error.path, do="see docs/contracts.md"
+        ) from None

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import cast
 
 import msgspec
+from confluent_kafka import Message
 from redis import Redis
 
 from schemas import keys
@@ -16,6 +17,7 @@ from schemas.dlq import DeadLetter, ReasonCode
 from schemas.features import EntityCounters, UserState
 from schemas.settings import Settings
 from schemas.telemetry import Event
+from serving.errors import ContractError
 from serving.reading import TopicReader, decoded
 from serving.recount import Recount, Wrong
 
@@ -43,6 +45,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     `dead_lettered` or lost. `lost` are those that are neither on `telemetry.events` nor among the dead letters, plus ids of the
     acknowledgement file that are not on `telemetry.raw`; `dead_letters` counts letters, those of other topics too (one letter can hold a
     record of many events);
+    `unreadable` are records of our own topics that keep no contract: somebody else wrote them;
     `double` are event ids that were let through twice; `repeats` are records that came again after a crash and are folded by origin.
     """
 
@@ -60,6 +63,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     counters_wrong: list[Wrong]
     entities: int
     users: int
+    unreadable: int = 0
 
     @property
     def ok(self) -> bool:
@@ -88,6 +92,7 @@ class Verifier:
         self._first_seen: dict[tuple[str, str], Place] = {}
         self._doubled: list[str] = []
         self._repeats = 0
+        self._unreadable = 0
         self._tags: dict[str, set[str]] = {}
         self._entities: dict[str, EntityCounters] = {}
 
@@ -99,18 +104,25 @@ class Verifier:
                 self.take_raw(int(message.partition() or 0), int(message.offset() or 0), value or b"")
             elif value is None:
                 continue
-            elif topic == EVENTS:
-                self.take_event(decoded(Event, message))
-            elif topic == LETTERS:
-                self.take_letter(decoded(DeadLetter, message))
             else:
-                self.take_entity(decoded(EntityCounters, message))
+                try:
+                    self._take_ours(topic, message)
+                except ContractError:
+                    self._unreadable += 1
+
+    def _take_ours(self, topic: str, message: Message) -> None:
+        if topic == EVENTS:
+            self.take_event(decoded(Event, message))
+        elif topic == LETTERS:
+            self.take_letter(decoded(DeadLetter, message))
+        else:
+            self.take_entity(decoded(EntityCounters, message))
 
     def take_raw(self, partition: int, offset: int, value: bytes) -> None:
         """Take in what a producer was acknowledged."""
         try:
             batch = msgspec.json.decode(value, type=_LooseBatch)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._raw[partition, offset, _WHOLE_RECORD] = ""
             return
         if not batch.events:

@@ -11,7 +11,6 @@ from schemas.keys import SEEN_HASHES
 
 MAX_TAGS = 8
 NEVER_MS = -1
-LONGEST_MS = 2**53
 
 
 class ItemTable:
@@ -79,7 +78,7 @@ class ItemTable:
         self.language.values[row] = self.languages.code(item.language)
         self.age_rating.values[row] = item.age_rating
         self.uploaded_ms.values[row] = NEVER_MS if item.uploaded_ms is None else item.uploaded_ms
-        self.duration_ms.values[row] = -1 if item.duration_ms is None else min(item.duration_ms, LONGEST_MS)
+        self.duration_ms.values[row] = -1 if item.duration_ms is None else item.duration_ms
         self.listed.values[row] = True
 
     def delete(self, video_id: str) -> None:

@@ -32,10 +32,10 @@ _ONES: dict[InteractionType, tuple[tuple[Counter, int], ...]] = {
 def watch_ms(value: float | None) -> int:
     """Return the time watched in whole milliseconds, at most a day, from the seconds of a watch_time event.
 
-    >>> watch_ms(12.4), watch_ms(None), watch_ms(1e307)
-    (12400, 0, 86400000)
+    >>> watch_ms(12.4), watch_ms(None), watch_ms(1e307), watch_ms(-1e300)
+    (12400, 0, 86400000, 0)
     """
-    return 0 if value is None else round(min(value * 1000, MAX_WATCH_MS))
+    return 0 if value is None else round(max(0.0, min(value * 1000, MAX_WATCH_MS)))
 
 
 def completion_permille(watched_ms: int, duration_ms: int | None, completed: bool | None) -> int:

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import typer
 
 from schemas.catalog import Moderation
-from schemas.codec import decode
-from schemas.learning import Objective
+from schemas.learning import HEADS, Objective
 from serving.cli.output import JsonOption, console, print_json, usage
 from serving.connect import current_settings
 from serving.publisher import Publisher
+from serving.reading import decoded
 from serving.records import last_by_key
 
 MODERATION = "control.moderation"
@@ -47,7 +47,7 @@ def show(as_json: JsonOption = False) -> None:
     from operators.ranking.features import INITIAL_OBJECTIVE
 
     found = last_by_key(current_settings(), OBJECTIVE).get(b"feed")
-    current = INITIAL_OBJECTIVE if found is None else decode(Objective, found.value() or b"")
+    current = INITIAL_OBJECTIVE if found is None else decoded(Objective, found)
     if as_json:
         print_json(current)
         return
@@ -82,4 +82,6 @@ def _weight(text: str) -> tuple[str, float]:
         weight = math.nan
     if not name or not math.isfinite(weight):
         usage(expected="NAME=WEIGHT", got=text, where="--head", do="write for example --head like=0.5")
+    if name not in HEADS:
+        usage(expected=f"one of {', '.join(HEADS)}", got=name, where="--head", do="write for example --head like=0.5")
     return name, weight

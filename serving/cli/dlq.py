@@ -14,7 +14,7 @@ from schemas.dlq import DeadLetter, ReasonCode
 from serving.cli.output import JsonOption, console, print_json, usage
 from serving.cli.topics import parsed, readable
 from serving.connect import current_settings
-from serving.dlq import read_letters, resend
+from serving.dlq import read_letters, resend, sendable
 from serving.errors import ConfigError
 
 app = typer.Typer(add_completion=False, help="Dead letters: records set aside, unchanged, with the reason.", no_args_is_help=True)
@@ -60,12 +60,14 @@ def retry(
     """Send a letter round again: the record as it came, or a batch of the one event that failed, with the next attempt number."""
     if (letter_id is None) == (not every):
         usage(expected="either an ID or --all", got="both" if every else "neither", where="the command line", do="give one of them")
-    letters = list(_letters(reason).values()) if letter_id is None else [_one(letter_id)]
+    letters, left = sendable(_letters(reason).values()) if letter_id is None else ([_one(letter_id)], [])
     sent = resend(current_settings(), letters)
     if as_json:
-        print_json({"sent": sent})
+        print_json({"sent": sent, "left": left})
     else:
-        console.print(f"sent again: {sent}")
+        console.print(f"sent again: {sent}" + (f", left: {len(left)}" if left else ""))
+        for why in left:
+            console.print(f"  {why}", markup=False)
 
 
 def _letters(reason: ReasonCode | None) -> dict[str, DeadLetter]:

@@ -20,7 +20,7 @@ app = typer.Typer()
 @app.command(epilog="Example: penstock feed 42 --limit 5 --why")
 def feed(
     user: Annotated[str, typer.Argument(help="Whose feed.")],
-    limit: Annotated[int, typer.Option(help="How many videos, 1 to 100.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many videos, 1 to 100.")] = 20,
     why: Annotated[bool, typer.Option("--why", help="Show where each video came from, and what was dropped and why.")] = False,
     region: Annotated[str | None, typer.Option(help="Region of the person, such as DE.")] = None,
     surface: Annotated[str | None, typer.Option(help="Surface (tab) on which the feed is shown.")] = None,

@@ -113,6 +113,7 @@ def test_what_is_wrong_on_a_command_line_is_named(
 ) -> None:
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("PENSTOCK_BOOTSTRAP_SERVERS", "127.0.0.1:9")
     assert run(*words) == 2
     assert said in capsys.readouterr().err
 

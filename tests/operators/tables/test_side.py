@@ -114,8 +114,8 @@ def test_records_that_do_not_fit_are_counted_and_change_nothing() -> None:
 
 
 def test_a_catalogue_record_under_another_key_or_with_an_id_of_two_lines_is_left_out() -> None:
-    made = tables([("catalog.items", "b", item("a")[2]), item("a\nb"), item("c", duration_ms=2**64 - 1)])
-    assert made.rejected == {"catalog.items": 2}
+    made = tables([("catalog.items", "b", item("a")[2]), item("a\nb"), item("c", duration_ms=2**64 - 1), item("d")])
+    assert made.rejected == {"catalog.items": 3}
     assert (made.items.n_listed, made.items.listed.values.sum()) == (1, 1)
 
 
