@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     "load": Command("serving.cli.load", "stream a public log over the topics, and ask for feeds on the way"),
     "score": Command("serving.cli.load", "score a file of answers"),
     "demo": Command("serving.cli.demo", "the whole system at work, and a summary"),
+    "bench": Command("serving.cli.bench", "measure a whole system, beside an echo"),
     "verify": Command("serving.cli.verify", "recount the topics and compare every counter"),
     "record": Command("serving.cli.record", "copy what a replay needs into a folder"),
     "replay": Command("serving.cli.replay", "make every recorded answer again, and compare the bytes"),
