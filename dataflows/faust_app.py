@@ -45,8 +45,8 @@ def one_owner_table(app: faust.App, name: str, changelog: Any) -> OneOwnerTable:
 def make_app(part: Part) -> faust.App:
     """Return an app that is a member of the consumer group `penstock.<part>`.
 
-    Its state lives in tables whose changelogs are topics of topics.yaml. The member is static: after a crash its successor takes
-    its place at once instead of waiting for the session to end.
+    Its state lives in tables whose changelogs are topics of topics.yaml. After a crash its successor waits until the session has ended;
+    as a static member it would get the tables at once, but could then stand still for the whole rebalance timeout.
     """
     settings = part.settings
     for name, level in _LOG_LEVELS.items():
@@ -58,9 +58,9 @@ def make_app(part: Part) -> faust.App:
         broker=[f"kafka://{address.strip()}" for address in settings.bootstrap_servers.split(",")],
         broker_credentials=credentials(settings),
         broker_commit_interval=1.0,
-        broker_session_timeout=10.0,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.5,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=part.name,
         datadir=folder,
         key_serializer="raw",
         value_serializer="raw",

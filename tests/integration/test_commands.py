@@ -92,12 +92,12 @@ def test_dead_letters_are_listed_once_shown_whole_and_sent_again(run: Run, setti
     assert [row["id"] for row in json_of(run("dlq", "list", "--reason", "malformed", "--json"))["letters"]] == ids[1:]
     assert json_of(run("dlq", "show", ids[0], "--json"))["raw"] == json.loads(RAW)
 
-    assert json_of(run("dlq", "retry", "--all", "--json")) == {"sent": 2}
+    assert json_of(run("dlq", "retry", "--all", "--json")) == {"sent": 2, "left": []}
     sent = list(read_records(settings, "telemetry.raw"))
     assert [(message.partition(), message.key(), dict(message.headers() or [])) for message in sent] == [(1, b"42", {"attempt": b"2"})] * 2
     assert [message.value() for message in sent] == [b'{"user_id":"42","events":[{"event_id":"b"}]}', RAW]
 
-    assert json_of(run("dlq", "retry", ids[1], "--json")) == {"sent": 1}
+    assert json_of(run("dlq", "retry", ids[1], "--json")) == {"sent": 1, "left": []}
     assert run("dlq", "retry").returncode == 2
     unknown = run("dlq", "show", "nothing/0/0/0")
     assert unknown.returncode == 2
