@@ -72,7 +72,10 @@ class CatalogFlow:
 
     async def on_recover(self) -> None:
         """Go on from what the topics hold: make the view good, and a segment if the newest one is behind."""
-        self.view.put(dict(readable(self.vectors.items())))
+        rows = dict(readable(self.vectors.items()))
+        if len(rows) < len(self.vectors):
+            self.part.log.warning("rows that keep no contract are passed over", rows=len(self.vectors) - len(rows))
+        self.view.put(rows)
         await self.segments.catch_up()
         self.part.log.info("tables recovered", videos=len(self.vectors))
         self.part.ready()

@@ -52,7 +52,8 @@ class Segments:
         value = self.announced.get(KEY)
         try:
             return None if value is None else decode(SegmentAnnounced, value)
-        except DecodeError:
+        except DecodeError as error:
+            self.part.log.warning("the announced segment keeps no contract", got=error.detail, path=error.path)
             return None
 
     def changed(self, n: int) -> None:

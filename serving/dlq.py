@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import msgspec
@@ -16,6 +17,8 @@ from serving.records import last_by_key
 
 TOPIC = "telemetry.dlq"
 
+_log = logging.getLogger(__name__)
+
 
 def read_letters(settings: Settings) -> dict[str, DeadLetter]:
     """Return all dead letters by id; those that a crash repeated are one, and what is no dead letter is passed over."""
@@ -23,7 +26,8 @@ def read_letters(settings: Settings) -> dict[str, DeadLetter]:
     for message in last_by_key(settings, TOPIC).values():
         try:
             letter = decoded(DeadLetter, message)
-        except ContractError:
+        except ContractError as error:
+            _log.error("passed over: %s", error)
             continue
         letters[letter.letter_id] = letter
     return letters

@@ -37,7 +37,17 @@ def verify(
     if as_json:
         print_json(found)
     else:
-        for name in ("acknowledged", "ingested", "dead_letters", "duplicates", "repeats", "lost", "double", "counters_checked"):
+        for name in (
+            "acknowledged",
+            "ingested",
+            "dead_letters",
+            "duplicates",
+            "repeats",
+            "lost",
+            "double",
+            "unreadable",
+            "counters_checked",
+        ):
             console.print(f"{name:>17}  {getattr(found, name)}")
         console.print(f"{'counters_wrong':>17}  {len(found.counters_wrong)}")
         for wrong in found.counters_wrong[:_SHOWN]:
