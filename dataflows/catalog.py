@@ -115,9 +115,9 @@ class CatalogFlow:
     async def _set_aside(self, refused: Refused) -> None:
         upsert, error = refused
         letter = DeadLetter(
-            reason=ReasonCode.MALFORMED if error.malformed else ReasonCode.WRONG_TYPE,
-            expected="CatalogItem under its video_id",
-            got=error.detail,
+            reason=error.reason,
+            expected=error.expected,
+            got=error.got,
             path=error.path,
             topic=self.items.get_topic_name(),
             partition=0,
@@ -127,7 +127,7 @@ class CatalogFlow:
             raw=upsert.value or b"",
         )
         self._refused.inc()
-        self.part.log.warning("catalogue record set aside", letter=letter.letter_id, got=error.detail, path=error.path)
+        self.part.log.warning("catalogue record set aside", letter=letter.letter_id, got=error.got, path=error.path)
         await self.letters.send(key=letter.letter_id.encode(), value=encode(letter))
 
     async def on_time(self) -> None:

@@ -53,7 +53,7 @@ class Segments:
         try:
             return None if value is None else decode(SegmentAnnounced, value)
         except DecodeError as error:
-            self.part.log.warning("the announced segment keeps no contract", got=error.detail, path=error.path)
+            self.part.log.warning("the announced segment keeps no contract", expected=error.expected, got=error.got, path=error.path)
             return None
 
     def changed(self, n: int) -> None:

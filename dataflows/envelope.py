@@ -135,9 +135,7 @@ def read_request(envelope: Envelope, *, future_skew_ms: int) -> Asked | Refused:
     try:
         request = decode(FeedRequest, envelope.value)
     except DecodeError as error:
-        reason = ReasonCode.MALFORMED if error.malformed else ReasonCode.WRONG_TYPE
-        expected = "JSON" if error.malformed else "a FeedRequest"
-        return refused(envelope, reason, expected, error.detail, error.path, 'send at least {"user_id": "..."}')
+        return refused(envelope, error.reason, error.expected, error.got, error.path, 'send at least {"user_id": "..."}')
     now_ms = envelope.stamp_ms if request.ts_ms is None else request.ts_ms
     if now_ms > envelope.stamp_ms + future_skew_ms:
         what = f"at most {envelope.stamp_ms + future_skew_ms}", str(now_ms), "$.ts_ms"

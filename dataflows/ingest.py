@@ -20,10 +20,10 @@ from operators.ingest.arrivals import RawRecord, Upsert
 from operators.ingest.parse import Parser
 from operators.ingest.scrub import Scrubber
 from schemas import headers
-from schemas.catalog import CatalogItem
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import DecodeError, encode
 from schemas.dlq import LARGEST_LETTER
 from schemas.telemetry import Event
+from schemas.validity import catalog_item, key_id
 
 
 def build(
@@ -88,11 +88,11 @@ def _bytes(data: str | bytes | None) -> bytes | None:
 
 def _upserts(message: Message) -> list[Upsert]:
     """Return the change of the catalogue; none where it is no catalogue record, which the catalogue part sets aside."""
-    value, key = message.value(), message.key()
-    if value is None:
-        return [] if key is None else [Upsert((_bytes(key) or b"").decode(errors="replace"), None)]
+    value, key = message.value(), _bytes(message.key())
     try:
-        item = decode(CatalogItem, value)
+        if value is None:
+            return [Upsert(key_id(key), None)]
+        item = catalog_item(key, value).item
     except DecodeError:
         return []
     return [Upsert(item.video_id, item)]

@@ -7,29 +7,51 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from schemas.base import Message
-from schemas.telemetry import DurationMs, EpochMs, Id, Source
+from schemas.telemetry import ClaimedMs, DurationMs, EpochMs, Id, Name, Source
+
+MAX_TITLE = 512
+MAX_DESCRIPTION = 4_096
+MAX_TAGS = 64
+MAX_TAG = 128
+MAX_URL = 2_048
+MAX_FIELDS = 16
+MAX_FIELD_NAME = 64
+MAX_FIELD_TEXT = 256
+
+# What is longer is cut or left out by schemas.validity, not refused: so the bound is told to readers of the JSON Schema only.
+Title = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TITLE})]
+Description = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_DESCRIPTION})]
+Tags = Annotated[tuple[str, ...], Meta(extra_json_schema={"maxItems": MAX_TAGS})]
+Url = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_URL})]
+FieldValue = str | int | float | bool
+Fields = Annotated[dict[str, FieldValue], Meta(extra_json_schema={"maxProperties": MAX_FIELDS})]
 
 
 class CatalogItem(Message, frozen=True, kw_only=True):
-    """A video's record on `catalog.items` (compacted; key: video_id; a null value deletes it)."""
+    """A video's record on `catalog.items` (compacted; key: video_id; a null value deletes it).
+
+    `fields` are free: they travel to the answer as they are. What a reader takes of a record is decided by schemas.validity alone.
+    """
 
     TYPE: ClassVar[str] = "penstock.catalog.item"
 
     video_id: Id
-    creator_id: str | None = None
-    title: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    category: str | None = None
-    audio_id: str | None = None
+    creator_id: Name | None = None
+    title: Title = ""
+    description: Description = ""
+    tags: Tags = ()
+    category: Name | None = None
+    audio_id: Name | None = None
     duration_ms: DurationMs | None = None
-    language: str | None = None
-    region: str | None = None
+    language: Name | None = None
+    region: Name | None = None
     age_rating: Annotated[int, Meta(ge=0, le=21)] = 0
-    uploaded_ms: EpochMs | None = None
-    video_url: str | None = None
-    thumbnail_url: str | None = None
-    prefetch_url: str | None = None
+    uploaded_ms: ClaimedMs | None = None
+    expires_ms: ClaimedMs | None = None
+    video_url: Url | None = None
+    thumbnail_url: Url | None = None
+    prefetch_url: Url | None = None
+    fields: Fields = {}
     source: Source = "client"
 
 
@@ -76,5 +98,5 @@ class Moderation(Message, frozen=True, kw_only=True):
     kind: Literal["video", "creator"]
     id: Id
     blocked: bool
-    reason: str = ""
+    reason: Annotated[str, Meta(max_length=512)] = ""
     at_ms: EpochMs

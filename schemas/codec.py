@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
+
+from schemas.dlq import ReasonCode
+from schemas.explain import malformed, wrong_type
 
 M = TypeVar("M")
 
@@ -13,13 +17,17 @@ _msgpack_encoder = msgspec.msgpack.Encoder()
 
 
 class DecodeError(ValueError):
-    """Bytes that do not fit their contract: `malformed` (no such syntax) or `wrong_type` (well-formed, but another shape)."""
+    """A record that does not fit its contract: what was expected, what stood there instead, and where.
 
-    def __init__(self, *, malformed: bool, detail: str, path: str) -> None:
-        self.malformed = malformed
-        self.detail = detail
+    `reason` is `malformed` (no such syntax), `wrong_type` (well-formed, but another shape), or what schemas.validity found.
+    """
+
+    def __init__(self, reason: ReasonCode, *, expected: str, got: str, path: str) -> None:
+        self.reason = reason
+        self.expected = expected
+        self.got = got
         self.path = path
-        super().__init__(f"{detail}, at {path}")
+        super().__init__(f"expected {expected}, got {got}, at {path}")
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -47,7 +55,7 @@ def decode(kind: type[M], data: bytes) -> M:
     try:
         message: M = decoder.decode(data)
     except _UNREADABLE as error:
-        raise _explained(error) from None
+        raise _explained(kind, error, data, msgspec.json.decode) from None
     return message
 
 
@@ -70,14 +78,12 @@ def unpack(kind: type[M], data: bytes) -> M:
     try:
         row: M = decoder.decode(data)
     except _UNREADABLE as error:
-        raise _explained(error) from None
+        raise _explained(kind, error, data, msgspec.msgpack.decode) from None
     return row
 
 
-def _explained(error: Exception) -> DecodeError:
-    if isinstance(error, RecursionError):
-        return DecodeError(malformed=True, detail="JSON nested too deep", path="$")
-    if not isinstance(error, msgspec.ValidationError):
-        return DecodeError(malformed=True, detail=str(error), path="$")
-    detail, _, path = str(error).partition(" - at `")
-    return DecodeError(malformed=False, detail=detail, path=path.rstrip("`") or "$")
+def _explained(kind: type, error: Exception, data: bytes, read: Callable[[bytes], Any]) -> DecodeError:
+    if isinstance(error, msgspec.ValidationError):
+        return DecodeError(ReasonCode.WRONG_TYPE, **wrong_type(kind, error, data, read)._asdict())
+    detail = "nested too deep" if isinstance(error, RecursionError) else str(error)
+    return DecodeError(ReasonCode.MALFORMED, **malformed(data, detail)._asdict())

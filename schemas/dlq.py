@@ -18,6 +18,7 @@ class ReasonCode(StrEnum):
     WRONG_TYPE = "wrong_type"
     OVERSIZED = "oversized"
     FUTURE_DATED = "future_dated"
+    IMPLAUSIBLE_TIME = "implausible_time"
     DUPLICATE = "duplicate"
     INVALID_VALUE = "invalid_value"
     EXPIRED = "expired"

@@ -92,6 +92,18 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
     at_ms: int
 
 
+class Profile(msgspec.Struct, frozen=True, array_like=True):
+    """What a person's record on `users.records` says, in canonical form; None and empty are unknown."""
+
+    birth_year: int | None = None
+    region: str | None = None
+    language: str | None = None
+    device_type: str | None = None
+    created_ms: int | None = None
+    quiz: tuple[str, ...] = ()
+    guest: bool = False
+
+
 class UserState(Message, frozen=True, kw_only=True, array_like=True):
     """All that a feed request reads of a person: the value of the Redis key `user:state:{user_id}`, msgpack.
 
@@ -100,6 +112,7 @@ class UserState(Message, frozen=True, kw_only=True, array_like=True):
     """
 
     TYPE: ClassVar[str] = "penstock.features.user"
+    VERSION: ClassVar[int] = 2
 
     user_id: str
     version: int
@@ -114,17 +127,23 @@ class UserState(Message, frozen=True, kw_only=True, array_like=True):
     followed_creators: list[str]
     seen_count: int = 0
     late: int = 0
+    profile: Profile | None = None
 
 
 class ServedPage(Message, frozen=True, kw_only=True, array_like=True):
-    """One page that was answered: an element of the Redis list `user:served:{user_id}`, msgpack. Repeats fold by request_id."""
+    """One page that was answered: an element of the Redis list `user:served:{user_id}`, msgpack. Repeats fold by request_id.
+
+    `after` is the cursor that it was asked with, empty without one.
+    """
 
     TYPE: ClassVar[str] = "penstock.feed.page"
+    VERSION: ClassVar[int] = 2
 
     request_id: str
     at_ms: int
     video_ids: list[str]
     simhashes: list[int] = []
+    after: str = ""
 
 
 class TrendingList(Message, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.base import Message
-from schemas.telemetry import Context, EpochMs, Id
+from schemas.telemetry import ClaimedMs, Context, Id
 
 MAX_LIMIT = 100
 
@@ -29,7 +29,8 @@ class Level(StrEnum):
 class FeedRequest(Message, frozen=True, kw_only=True):
     """A request on `feed.requests` (key: user_id); only `user_id` is required.
 
-    `ts_ms` is the "now" of the answer (default: the broker's stamp of the request). A `shadow` request is answered but not shown to
+    `ts_ms` is the "now" of the answer (default: the broker's stamp of the request). `cursor` is the `next_cursor` of an answer: the same
+    cursor gives the same page again. A `shadow` request is answered but not shown to
     anybody: nothing is marked as served.
     """
 
@@ -39,8 +40,8 @@ class FeedRequest(Message, frozen=True, kw_only=True):
     request_id: Id | None = None
     device_id: Id | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] = 20
-    ts_ms: EpochMs | None = None
-    cursor: Annotated[str, Meta(max_length=512)] | None = None
+    ts_ms: ClaimedMs | None = None
+    cursor: Annotated[str, Meta(max_length=128)] | None = None
     context: Context | None = None
     shadow: bool = False
 
@@ -59,6 +60,11 @@ class FeedItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recommendation_reason: str
     tracking_token: str
     ad_tracking_token: str | None = None
+    duration_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    category: str | None = None
+    language: str | None = None
+    fields: dict[str, str | int | float | bool] = {}
 
 
 class RequestError(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +78,11 @@ class RequestError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeedResponse(Message, frozen=True, kw_only=True):
-    """An answer on `feed.responses` (key: request_id). All but `latency_ms` is reproduced byte for byte by a replay."""
+    """An answer on `feed.responses` (key: request_id). All but `latency_ms` is reproduced byte for byte by a replay.
+
+    `relaxed` names the rules that gave way, in their order, so that there was something to show; `exhausted` says that the person had seen
+    everything there is, and old videos come again.
+    """
 
     TYPE: ClassVar[str] = "penstock.feed.response"
 
@@ -85,6 +95,8 @@ class FeedResponse(Message, frozen=True, kw_only=True):
     model_versions: dict[str, str] = {}
     experiment_arms: dict[str, str] = {}
     error: RequestError | None = None
+    relaxed: tuple[str, ...] = ()
+    exhausted: bool = False
     latency_ms: dict[str, float] = {}
 
 
@@ -149,6 +161,7 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     level: Level
     shadow: bool = False
     skipped: list[str] = []
+    relaxed: list[str] = []
     sources: list[str]
     reasons: list[str]
     candidates: CandidateTable

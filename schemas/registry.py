@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from schemas import catalog, dlq, features, feed, learning, telemetry
+from schemas import catalog, dlq, features, feed, learning, telemetry, users
 from schemas.base import Message
 
-_MODULES = (telemetry, catalog, features, feed, learning, dlq)
+_MODULES = (telemetry, users, catalog, features, feed, learning, dlq)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

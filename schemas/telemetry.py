@@ -10,9 +10,21 @@ from msgspec import Meta
 
 from schemas.base import Message
 
-Id = Annotated[str, Meta(min_length=1, max_length=128)]
+ONE_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]*$(?!\n)"
+"""Text without control characters other than the tab: lineage and labels keep lists of ids one to a line."""
+
+MAX_EVENTS = 1_000
+MAX_HISTORY = 10_000
+
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
+Name = Annotated[str, Meta(max_length=128, pattern=ONE_LINE)]
+"""The name of a creator, a category, a sound, a region, a language; empty means unknown."""
+ContextText = Annotated[str, Meta(max_length=256)]
+Token = Annotated[str, Meta(max_length=1_024)]
 DurationMs = Annotated[int, Meta(ge=0, le=864_000_000)]
 EpochMs = Annotated[int, Meta(ge=0, le=32_503_680_000_000)]
+ClaimedMs = Annotated[int, Meta(ge=0, le=2**62)]
+"""Epoch milliseconds as somebody else wrote them: schemas.validity tells seconds and microseconds from what they claim to be."""
 
 
 class InteractionType(StrEnum):
@@ -31,6 +43,8 @@ class InteractionType(StrEnum):
     COMMENT = "comment"
     SAVE = "save"
     FOLLOW = "follow"
+    UNLIKE = "unlike"
+    UNFOLLOW = "unfollow"
     PROFILE_ENTER = "profile_enter"
     SKIP = "skip"
     NOT_INTERESTED = "not_interested"
@@ -41,13 +55,13 @@ Source = Literal["client", "upstream", "derived"]
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where and on what a person was; every field may be unknown."""
+    """Where and on what a person was; every field may be unknown, and empty is unknown (schemas.locale for region and language)."""
 
-    surface: str | None = None
-    session_id: str | None = None
-    device: str | None = None
-    region: str | None = None
-    language: str | None = None
+    surface: ContextText | None = None
+    session_id: ContextText | None = None
+    device: ContextText | None = None
+    region: ContextText | None = None
+    language: ContextText | None = None
 
 
 class RawEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,22 +70,26 @@ class RawEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event_id: Id
     video_id: Id
     interaction_type: InteractionType
-    timestamp: EpochMs
-    value: float | str | None = None
+    timestamp: ClaimedMs
+    value: float | Annotated[str, Meta(max_length=64)] | None = None
     completed: bool | None = None
     context: Context | None = None
-    tracking_token: Annotated[str, Meta(max_length=512)] | None = None
+    tracking_token: Token | None = None
     source: Source = "client"
 
 
 class TelemetryBatch(Message, frozen=True, kw_only=True):
-    """A batch of one person's interactions, as it stands on `telemetry.raw` (key: user_id)."""
+    """A batch of one person's interactions, as it stands on `telemetry.raw` (key: user_id).
+
+    `context` holds for every event of the batch, field by field, where the event itself does not say otherwise.
+    """
 
     TYPE: ClassVar[str] = "penstock.telemetry.batch"
 
     user_id: Id
     device_id: Id | None = None
-    events: Annotated[list[RawEvent], Meta(min_length=1, max_length=1_000)]
+    context: Context | None = None
+    events: Annotated[list[RawEvent], Meta(min_length=1, max_length=MAX_EVENTS)]
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
@@ -85,8 +103,10 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 class Event(Message, frozen=True, kw_only=True):
     """One clean interaction on `telemetry.events` (key: user_id), joined with the catalogue as it stood at ingest.
 
-    `value` is seconds for watch_time; `received_ms` is the broker's stamp of the raw record; `creator_id`, `tags` and `duration_ms` are
-    unknown (None, empty) where the video is not in the catalogue.
+    `value` is seconds for watch_time; `received_ms` is the broker's stamp of the raw record; `creator_id`, `tags`, `category` and
+    `duration_ms` are unknown (None, empty) where the video is not in the catalogue (`listed` is False). `implies` names what the event
+    means beside its own type (a `watch_time` to the end is a `finish` and a `long_view`); `repeated` says that its own type was counted
+    already for the same view, so that it counts for nothing.
     """
 
     TYPE: ClassVar[str] = "penstock.telemetry.event"
@@ -107,6 +127,10 @@ class Event(Message, frozen=True, kw_only=True):
     creator_id: str | None = None
     tags: tuple[str, ...] = ()
     duration_ms: DurationMs | None = None
+    category: str | None = None
+    listed: bool = True
+    implies: tuple[InteractionType, ...] = ()
+    repeated: bool = False
 
 
 class UserHistory(Message, frozen=True, kw_only=True):
@@ -118,7 +142,7 @@ class UserHistory(Message, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "penstock.telemetry.history"
 
     user_id: Id
-    watched: list[str] = []
-    liked: list[str] = []
-    long_viewed: list[str] = []
+    watched: Annotated[list[Id], Meta(max_length=MAX_HISTORY)] = []
+    liked: Annotated[list[Id], Meta(max_length=MAX_HISTORY)] = []
+    long_viewed: Annotated[list[Id], Meta(max_length=MAX_HISTORY)] = []
     source: Source = "upstream"

@@ -122,5 +122,5 @@ def _check(message: Contract) -> None:
         decode(type(message), encode(message))
     except DecodeError as error:
         raise ContractError(
-            expected=f"a {type(message).__name__}", got=error.detail, where=error.path, do="see docs/contracts.md"
+            expected=error.expected, got=error.got, where=f"{type(message).__name__} {error.path}", do="see docs/contracts.md"
         ) from None

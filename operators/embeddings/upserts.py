@@ -8,7 +8,8 @@ from typing import NamedTuple
 from operators.embeddings.content import ContentVectors
 from operators.embeddings.simhash import SimHash
 from schemas.catalog import CatalogItem, ItemVector
-from schemas.codec import DecodeError, decode
+from schemas.codec import DecodeError
+from schemas.validity import catalog_item, key_id
 
 
 class Upsert(NamedTuple):
@@ -42,8 +43,8 @@ class VectorUpserts:
     --------
     >>> upserts = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())
     >>> good, bad = upserts([Upsert(7, b"1", b'{"video_id":"1","tags":["cooking"]}'), Upsert(8, b"2", None), Upsert(9, b"3", b"{")])
-    >>> [(video_id, vector and vector.catalog_offset) for video_id, vector in good.items()], bad[0].error.malformed
-    ([('1', 7), ('2', None)], True)
+    >>> [(video_id, vector and vector.catalog_offset) for video_id, vector in good.items()], bad[0].error.reason.value
+    ([('1', 7), ('2', None)], 'malformed')
     """
 
     def __init__(self, *, vectors: ContentVectors, simhash: SimHash) -> None:
@@ -75,18 +76,7 @@ class VectorUpserts:
 
 
 def _read(upsert: Upsert) -> tuple[str, CatalogItem | None]:
-    try:
-        key = (upsert.key or b"").decode()
-    except UnicodeDecodeError as error:
-        raise DecodeError(malformed=True, detail=f"Expected a key in UTF-8, got {error.object[:40]!r}", path="key") from None
-    if upsert.value is not None:
-        item = decode(CatalogItem, upsert.value)
-        if "\n" in item.video_id:
-            # Lineage and labels keep lists of ids one a line.
-            raise DecodeError(malformed=False, detail=f"Expected an id on one line, got {item.video_id!r}", path="$.video_id")
-        if item.video_id == key:
-            return key, item
-        raise DecodeError(malformed=False, detail=f"Expected the key {item.video_id!r}, got {key!r}", path="key")
-    if not key:
-        raise DecodeError(malformed=False, detail="Expected the video's id as key of a deletion, got none", path="key")
-    return key, None
+    if upsert.value is None:
+        return key_id(upsert.key), None
+    item = catalog_item(upsert.key, upsert.value).item
+    return item.video_id, item

@@ -8,9 +8,8 @@ from operators.ingest.arrivals import Candidate, Parsed, RawRecord
 from operators.ingest.scrub import Scrubber
 from schemas.codec import DecodeError, decode
 from schemas.dlq import DeadLetter, ReasonCode
-from schemas.telemetry import RawEvent, TelemetryBatch
+from schemas.telemetry import MAX_EVENTS, RawEvent, TelemetryBatch
 
-MAX_EVENTS = 1_000
 MAX_VALUE = 1e12
 """Thirty thousand years in seconds; what is beyond is no value, and whoever multiplies it may get infinity."""
 
@@ -107,7 +106,7 @@ class Parser:
             user_id = decode(TelemetryBatch, b'{"events":[' + _STANDS_IN + b'],"user_id":' + bytes(envelope.user_id) + b"}").user_id
             device_id = decode(TelemetryBatch, _with_device(bytes(envelope.device_id))).device_id
         except DecodeError as whole:
-            found = error if error.malformed else whole
+            found = error if error.reason is ReasonCode.MALFORMED else whole
             return Parsed([], [_letter(record, found)])
         if not 0 < len(envelope.events) <= MAX_EVENTS:
             return Parsed([], [_letter(record, error)])
@@ -131,17 +130,8 @@ def _with_device(device_id: bytes) -> bytes:
 
 
 def _letter(record: RawRecord, error: DecodeError, *, index: int = -1, event_id: str | None = None) -> DeadLetter:
-    reason = ReasonCode.MALFORMED if error.malformed else ReasonCode.WRONG_TYPE
-    expected, _, got = error.detail.partition(", got ")
     path = error.path if index < 0 else f"$.events[{index}]{error.path.removeprefix('$')}"
-    return record.letter(
-        reason,
-        expected=expected.removeprefix("Expected ") if got else "a batch of telemetry" if index < 0 else "an event",
-        got=got or error.detail,
-        path=path,
-        index=index,
-        event_id=event_id,
-    )
+    return record.letter(error.reason, expected=error.expected, got=error.got, path=path, index=index, event_id=event_id)
 
 
 class _Named(msgspec.Struct):

@@ -16,10 +16,11 @@ from operators.tables.neighbours import NeighbourTable
 from operators.tables.trending import TrendingTable
 from operators.tables.vectors import VectorTable
 from operators.tables.weights import ObjectiveTable, WeightTable
-from schemas.catalog import CatalogItem, ItemVector, Moderation, SegmentAnnounced
+from schemas.catalog import ItemVector, Moderation, SegmentAnnounced
 from schemas.codec import decode
 from schemas.features import Counter, EntityCounters, TrendingList
 from schemas.learning import Objective, OnlineWeights
+from schemas.validity import catalog_item
 
 PANED = (Counter.IMPRESSIONS, Counter.CLICKS, Counter.LONG_VIEWS, Counter.SKIPS)
 
@@ -119,11 +120,7 @@ class SideTables:
         if value is None:
             self.items.delete(key)
         else:
-            item = decode(CatalogItem, value)
-            if item.video_id != key or "\n" in key:
-                message = f"expected a record under its video_id, on one line, got {item.video_id!r} under {key!r}, at catalog.items"
-                raise ValueError(message)
-            self.items.upsert(item)
+            self.items.upsert(catalog_item(key.encode(), value).item)
 
     def _vector(self, key: str, value: bytes | None, offset: int) -> None:
         if value is None:

@@ -42,7 +42,7 @@ def produce(
                 try:
                     batch = decode(TelemetryBatch, line)
                 except DecodeError as error:
-                    refusal = ContractError(expected="a batch of telemetry", got=error.detail, where=f"{file} line {number} {error.path}")
+                    refusal = ContractError(expected=error.expected, got=error.got, where=f"{file} line {number} {error.path}")
                     if not skip_bad:
                         raise refusal from None
                     bad.append(str(refusal))

@@ -61,7 +61,7 @@ def run(records: list[Recorded], size: int) -> dict[str, Any]:
         good, bad = upserts(taken[at : at + size])
         vectors |= good
         refused += bad
-    letters = [{"offset": one.offset, "malformed": why.malformed, "got": why.detail, "path": why.path} for one, why in refused]
+    letters = [{"offset": one.offset, "reason": why.reason.value, "got": why.got, "path": why.path} for one, why in refused]
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({"vectors": vectors, "refused": letters}))
     return plain
 
@@ -76,7 +76,7 @@ def test_the_recorded_catalogue_gives_the_expected_vectors_however_it_is_batched
 def test_the_recording_holds_deletions_copies_and_each_kind_of_refusal() -> None:
     expected = read_output(FOLDER)
     assert None in expected["vectors"].values()
-    assert {one["malformed"] for one in expected["refused"]} == {True, False}
+    assert {one["reason"] for one in expected["refused"]} == {"malformed", "wrong_type"}
     assert expected["vectors"]["copy0"]["simhash"] != 0 == expected["vectors"]["blank"]["simhash"]
 
 

@@ -51,12 +51,12 @@ def test_records_that_fit_no_contract_are_refused_with_a_reason_and_stop_nothing
     good, bad = MAKE([*wrong, record(5, "a")])
     assert list(good) == ["a"]
     assert [refused.upsert for refused in bad] == wrong
-    assert [(refused.error.malformed, refused.error.path) for refused in bad] == [
-        (True, "$"),
-        (False, "$.video_id"),
-        (False, "key"),
-        (False, "key"),
-        (True, "key"),
+    assert [(refused.error.reason.value, refused.error.path) for refused in bad] == [
+        ("malformed", "$"),
+        ("wrong_type", "$.video_id"),
+        ("wrong_type", "key"),
+        ("wrong_type", "key"),
+        ("malformed", "key"),
     ]
 
 

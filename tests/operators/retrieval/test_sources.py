@@ -111,7 +111,9 @@ def test_popular_on_a_surface_is_by_that_surface() -> None:
 
 
 def test_followed_creators_come_newest_first() -> None:
-    made = tables([item("a", creator_id="x", uploaded_ms=1), item("b", creator_id="x", uploaded_ms=2), item("c", creator_id="y")])
+    made = tables(
+        [item("a", creator_id="x", uploaded_ms=NOW_MS - 2), item("b", creator_id="x", uploaded_ms=NOW_MS - 1), item("c", creator_id="y")]
+    )
     assert names(made, FollowedCreators().retrieve(ask(made, state(followed_creators=["x", "nobody"]))).rows) == ["b", "a"]
     assert len(FollowedCreators().retrieve(ask(made)).rows) == 0
 

@@ -1,0 +1,160 @@
+"""Says in words what a decoder expected, what it got instead, and where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+MAX_GOT = 80
+BOM = b"\xef\xbb\xbf"
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "bytes": "base64",
+    "null": "null",
+}
+_PATH = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_BOUND = re.compile(r"(?: of length)? (<=|>=|<|>) (-?[\d.e+]+)$")
+_HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|[c-fC-F][0-9a-fA-F]{2})")
+_SIDES = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
+_MISSING = object()
+
+
+class Explained(NamedTuple):
+    """What was expected, the value that stood there instead (cut to MAX_GOT characters), and its JSON path."""
+
+    expected: str
+    got: str
+    path: str
+
+
+def wrong_type(kind: type, error: msgspec.ValidationError, data: bytes, read: Callable[[bytes], Any]) -> Explained:
+    """Explain well-formed data of another shape.
+
+    Parameters
+    ----------
+    kind
+        The message that was expected.
+    error
+        What msgspec says.
+    data, read
+        The bytes, and what reads them without a contract.
+
+    Examples
+    --------
+    >>> class Ask(msgspec.Struct):
+    ...     limit: int
+    >>> try:
+    ...     msgspec.json.decode(b'{"limit": "x"}', type=Ask)
+    ... except msgspec.ValidationError as error:
+    ...     wrong_type(Ask, error, b'{"limit": "x"}', msgspec.json.decode)
+    Explained(expected='a whole number', got='"x"', path='$.limit')
+    """
+    detail, _, where = str(error).partition(" - at `")
+    path = where.split("`")[0]
+    path = path if path.startswith("$") else "$"
+    missing = re.fullmatch(r"Object missing required field `(.+)`", detail)
+    if missing:
+        return Explained(f"the field {missing[1]}", "nothing", f"{path}.{missing[1]}")
+    expected, _, got = detail.removeprefix("Expected ").partition(", got ")
+    value = _value_at(data, path, read)
+    if value is not _MISSING:
+        got = _shown(value)
+    if detail.startswith("Invalid enum value"):
+        return Explained(_allowed(kind, path), got, path)
+    return Explained(_in_words(expected), got.strip("`") or "another value", path)
+
+
+def malformed(data: bytes, detail: str) -> Explained:
+    """Explain bytes that are no JSON.
+
+    >>> malformed(b'{"a": "\\\\ud83d"}', "...").got
+    'half of a surrogate pair, \\\\ud83d'
+    """
+    if data.startswith(BOM):
+        return Explained("JSON in UTF-8 without a byte order mark", "a byte order mark", "$")
+    half = _HALF_PAIR.search(data)
+    if half is not None:
+        return Explained("JSON whose \\u escapes come in whole pairs", f"half of a surrogate pair, {half[0][-6:].decode()}", "$")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return Explained("JSON in UTF-8", f"the byte {data[error.start]:#04x} at {error.start}, which is no UTF-8", "$")
+    if not data.strip():
+        return Explained("JSON", "nothing", "$")
+    return Explained("JSON", detail if detail.startswith("JSON") else detail[0].lower() + detail[1:], "$")
+
+
+def _in_words(expected: str) -> str:
+    if "matching regex" in expected:
+        return "a text without control characters"
+    bound = _BOUND.search(expected)
+    names = expected[: bound.start()] if bound else expected
+    words = " or ".join(_WORDS.get(name, name) for name in names.strip("`").split(" | ") if name != "null" or "|" not in names)
+    if bound is None:
+        return words
+    unit = "" if "length" not in bound[0] else " characters" if "text" in words else " entries"
+    return f"{words} of {_SIDES[bound[1]]} {bound[2]}{unit}"
+
+
+def _value_at(data: bytes, path: str, read: Callable[[bytes], Any]) -> Any:
+    try:
+        value = read(data)
+        for name, index in _PATH.findall(path):
+            if not name and not index:
+                return _MISSING
+            value = value[name] if name else value[int(index)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, IndexError, TypeError):
+        return _MISSING
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        value = value[: MAX_GOT + 1]
+    elif isinstance(value, list | dict) and len(value) > MAX_GOT:
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value)} entries"
+    try:
+        text = msgspec.json.encode(value).decode()
+    except (TypeError, RecursionError, UnicodeEncodeError):
+        text = repr(value)
+    return text if len(text) <= MAX_GOT else text[:MAX_GOT] + "…"
+
+
+def _allowed(kind: type, path: str) -> str:
+    """Return the values of the enum that stands at a path."""
+    found = inspect.type_info(kind)
+    for name, index in _PATH.findall(path):
+        inner = [
+            field.type
+            for one in _parts(found)
+            if isinstance(one, inspect.StructType) and name
+            for field in one.fields
+            if field.encode_name == name
+        ] or [one.item_type for one in _parts(found) if isinstance(one, inspect.ListType | inspect.VarTupleType) and (index or not name)]
+        if not inner:
+            return "one of the values that the contract names"
+        found = inner[0]
+    values = [str(value) for one in _parts(found) for value in _values(one)]
+    return "one of " + ", ".join(values) if values else "one of the values that the contract names"
+
+
+def _parts(info: inspect.Type) -> list[inspect.Type]:
+    if isinstance(info, inspect.Metadata):
+        return _parts(info.type)
+    return [part for one in info.types for part in _parts(one)] if isinstance(info, inspect.UnionType) else [info]
+
+
+def _values(info: inspect.Type) -> list[Any]:
+    if isinstance(info, inspect.EnumType):
+        return [one.value for one in info.cls]
+    return list(info.values) if isinstance(info, inspect.LiteralType) else []
