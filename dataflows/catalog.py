@@ -21,7 +21,7 @@ from operators.embeddings.simhash import SimHash
 from operators.embeddings.upserts import Refused, Upsert, VectorUpserts
 from schemas.catalog import ItemVector
 from schemas.codec import DecodeError, decode, encode
-from schemas.dlq import DeadLetter, ReasonCode
+from schemas.dlq import DeadLetter
 
 BATCH = 500
 WITHIN_S = 0.05
