@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
@@ -37,3 +39,7 @@ class ExplorationPool:
             pool, keys = pool[kept], keys[kept]
         rows = pool[np.argsort(keys, kind="stable")]
         return Found(rows, np.zeros(len(rows), dtype=np.float64))
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say that little is known of them."""
+        return ["Something new for you"] * len(rows)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
+
+TODAY = 0.5
+"""Least impressions, half-life 24 h, of what is popular today: one of yesterday."""
 
 
 class PopularOnSurface:
@@ -33,3 +38,10 @@ class PopularOnSurface:
         keys = tables.counters.surface_keys.values[:n, code]
         rows = np.flatnonzero(tables.items.listed.values[:n] & (keys > -np.inf))
         return best(rows, keys[rows], tables.items.hashes.values, self.most)
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say whether they were shown there today, or were once."""
+        shown = None if query.surface is None else query.tables.counters.on_surface(np.array(rows, dtype=np.intp), query.surface, query.now_ms)
+        if shown is None:
+            return [""] * len(rows)
+        return ["Popular here today" if one >= TODAY else "Popular here" for one in shown.tolist()]
