@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from operators.windows.counting import increments
+from operators.windows.counting import increments, tags_of
 from schemas.features import N_COUNTERS, PANE_MS, PANES, Counter, Pane
 from schemas.telemetry import Event
 
@@ -28,18 +28,27 @@ class Wrong(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Count:
-    """The counters of one entity: totals, and each minute's."""
+    """The counters of one entity: totals, and each minute's.
+
+    What is taken back leaves the totals and no minute. A person's total never falls below 0; that of others, of whom many people's
+    events are counted in any order, is shown as 0 where it does.
+    """
 
     totals: list[int] = field(default_factory=lambda: [0] * N_COUNTERS)
     minutes: dict[int, list[int]] = field(default_factory=dict)
 
-    def add(self, minute: int, counter: Counter, n: int) -> None:
-        """Count `n` in a minute."""
-        self.totals[counter] += n
+    def add(self, minute: int, counter: Counter, n: int, *, least: int | None) -> None:
+        """Count `n` in a minute; the total does not fall below `least`."""
+        total = self.totals[counter] + n
+        self.totals[counter] = total if least is None else max(total, least)
         row = self.minutes.get(minute)
         if row is None:
             row = self.minutes[minute] = [0] * N_COUNTERS
-        row[counter] += n
+        row[counter] += max(n, 0)
+
+    def shown(self) -> list[int]:
+        """Return the totals as they are published."""
+        return [max(total, 0) for total in self.totals]
 
     def panes(self) -> dict[int, list[int]]:
         """Return the minutes that a sliding window can still reach: the newest and the PANES - 1 before it."""
@@ -63,13 +72,14 @@ class Recount:
             count = self.counts.get(entity)
             if count is None:
                 count = self.counts[entity] = Count()
+            least = 0 if entity.startswith("user:") else None
             for counter, n in changes:
-                count.add(minute, counter, n)
+                count.add(minute, counter, n, least=least)
 
     def compare(self, entity: str, totals: Sequence[int], panes: Sequence[Pane]) -> Iterator[Wrong]:
         """Yield what differs between an entity's counters and the recount."""
         count = self.counts.get(entity, Count())
-        yield from _rows(entity, "total", count.totals, totals)
+        yield from _rows(entity, "total", count.shown(), totals)
         got: Mapping[int, Sequence[int]] = {pane.minute: pane.counts for pane in panes}
         expected = count.panes()
         newest = max([*expected, *got], default=0)
@@ -90,7 +100,7 @@ def _entities(event: Event) -> list[str]:
     names = [f"user:{event.user_id}", f"video:{event.video_id}"]
     if event.creator_id is not None:
         names.append(f"creator:{event.creator_id}")
-    for tag in dict.fromkeys(event.tags):
+    for tag in tags_of(event):
         names.append(f"tag:{tag}")
         names.append(f"user:{event.user_id}/tag:{tag}")
     return names

@@ -20,6 +20,7 @@ class PaneTable:
 
     A row's panes are those of the minutes (newest − PANES, newest], newest being the latest minute that the row has an event of; what
     comes later than that is in the totals, and counted as late. So the panes that remain do not depend on the order of arrival.
+    What is taken back leaves the totals only: a pane says what happened in its minute.
 
     Parameters
     ----------
@@ -86,7 +87,8 @@ class PaneTable:
         kept = at_minutes > self.newest[at_rows] - PANES
         if not kept.all():
             at_rows, at_minutes, counters, amounts = at_rows[kept], at_minutes[kept], counters[kept], amounts[kept]
-        np.add.at(self.panes.reshape(-1), (at_rows * PANES + at_minutes % PANES) * N_COUNTERS + counters, amounts)
+        happened = np.maximum(amounts, 0)
+        np.add.at(self.panes.reshape(-1), (at_rows * PANES + at_minutes % PANES) * N_COUNTERS + counters, happened)
 
     def panes_of(self, rows: Ints) -> list[list[Pane]]:
         """Return the panes of each row that are not empty, oldest first."""
