@@ -14,7 +14,7 @@ from operators.retrieval.best import NOTHING, best
 class WatchedTogether:
     """Item neighbours of the last watches, the recent ones counting most.
 
-    score(v) = Σ_r 0.95^r · weight(recent_r → v)
+    score(v) = Σ_r s_r · weight(watched_r → v), s_r: how much the watch counts (Query.neighbourhood)
 
     Parameters
     ----------

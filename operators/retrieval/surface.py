@@ -41,7 +41,9 @@ class PopularOnSurface:
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whether they were shown there today, or were once."""
-        shown = None if query.surface is None else query.tables.counters.on_surface(np.array(rows, dtype=np.intp), query.surface, query.now_ms)
+        shown = (
+            None if query.surface is None else query.tables.counters.on_surface(np.array(rows, dtype=np.intp), query.surface, query.now_ms)
+        )
         if shown is None:
             return [""] * len(rows)
         return ["Popular here today" if one >= TODAY else "Popular here" for one in shown.tolist()]

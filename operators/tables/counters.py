@@ -32,7 +32,11 @@ POPULARITY: Mapping[Counter, float] = MappingProxyType(
 """What each interaction adds to how popular a video is; a finish is a long view too."""
 
 _POPULAR_TOTALS = tuple(POPULARITY.items())
-_POPULAR_SUMS = tuple((place, POPULARITY[one.counter]) for place, one in enumerate(DECAYED) if one.half_life_ms == POPULAR_HALF_LIFE_MS and one.counter in POPULARITY)
+_POPULAR_SUMS = tuple(
+    (place, POPULARITY[one.counter])
+    for place, one in enumerate(DECAYED)
+    if one.half_life_ms == POPULAR_HALF_LIFE_MS and one.counter in POPULARITY
+)
 
 
 class CounterTable:
