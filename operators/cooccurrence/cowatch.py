@@ -15,7 +15,7 @@ from operators.cooccurrence.example_watches import some
 from operators.cooccurrence.pairs import PairCounts
 from operators.cooccurrence.people import LastWatched, People
 from operators.cooccurrence.videos import WatchedVideos
-from operators.cooccurrence.watched import WatchedBefore, Watching
+from operators.cooccurrence.watched import How, WatchedBefore, Watching
 from operators.cooccurrence.weights import COSINE, four_digits, heaviest, weights_of
 from operators.ingest.repeats import RepeatFold
 from schemas.features import Neighbours
@@ -33,7 +33,8 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
 
         C[j, v] / (n_j · (n_v + 5))^popularity
 
-    What people watched before the stream is counted the same way, and goes before what is known of them. An event that comes again after a
+    What is watched is said by operators.interactions. What a person took back is paired with nothing that the person watches later; pairs
+    that were counted before stand. What people watched before the stream is counted the same way, and goes before what is known of them. An event that comes again after a
     crash is counted once. Limits are kept every `tidy_every` first watches, so the result does not depend on how events come in batches.
 
     Parameters
@@ -125,7 +126,10 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
                 self._before(one)
             elif self._fold.admits(one.origin, shard_of(one.user_id)):
                 self._as_of_ms = max(self._as_of_ms, one.at_ms)
-                self._watch(one.user_id, self._videos.code(one.video_id))
+                if one.how is How.TAKEN_BACK:
+                    self._take_back(one.user_id, one.video_id)
+                else:
+                    self._watch(one.user_id, self._videos.code(one.video_id), moves=one.how is How.SHOWN)
         return []
 
     def on_time(self, now_ms: int) -> list[Neighbours]:
@@ -195,11 +199,17 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
             self._people.unpack(msgspec.msgpack.decode(block, type=People))
         self._is_pending = True
 
-    def _watch(self, user_id: str, code: int) -> None:
+    def _take_back(self, user_id: str, video_id: str) -> None:
+        code, codes = self._videos.find(video_id), self._people.of(user_id)
+        if code is not None and code in codes:
+            codes.remove(code)
+
+    def _watch(self, user_id: str, code: int, *, moves: bool) -> None:
         codes = self._people.of(user_id)
         if code in codes:
-            codes.remove(code)
-            codes.append(code)
+            if moves:
+                codes.remove(code)
+                codes.append(code)
             return
         self._count(code, codes[-self.recent :])
         codes.append(code)
