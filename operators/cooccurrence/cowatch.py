@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.base import Example, State, StreamOperator
-from operators.cooccurrence.example_watches import some
+from operators.cooccurrence.example_watches import cowatch_examples
 from operators.cooccurrence.pairs import PairCounts
 from operators.cooccurrence.people import LastWatched, People
 from operators.cooccurrence.videos import WatchedVideos
@@ -33,9 +33,8 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
 
         C[j, v] / (n_j · (n_v + 5))^popularity
 
-    What is watched is said by operators.interactions. What a person took back is paired with nothing that the person watches later; pairs
-    that were counted before stand. What people watched before the stream is counted the same way, and goes before what is known of them. An event that comes again after a
-    crash is counted once. Limits are kept every `tidy_every` first watches, so the result does not depend on how events come in batches.
+    What is taken back is paired with nothing watched later. What people watched before the stream goes before what is known of them. An event
+    that comes again after a crash is counted once. Limits are kept every `tidy_every` first watches, whatever the batches.
 
     Parameters
     ----------
@@ -298,12 +297,4 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
         """Yield examples for the contract checks."""
-        events = [some(n) for n in range(70)]
-        events += [events[68], events[69], some(70)]
-        yield Example(make=lambda: cls(recent=3, remembered=6, change=0), events=events)
-        yield Example(
-            make=lambda: cls(recent=2, remembered=4, listed=3, max_videos=8, max_pairs=4, max_users=4, tidy_every=5, change=0),
-            events=[some(n, 31) for n in range(70)],
-            endless=lambda n: some(n, 10**9),
-            bound=300,
-        )
+        yield from cowatch_examples(cls)

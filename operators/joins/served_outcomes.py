@@ -111,8 +111,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
         self._shelf = PageShelf(max_per_user=max_pages_per_user, max_pages=max_pages)
         self._tracked, self._untracked = OpenViews(), OpenViews()
         self._settling: deque[Outcome] = deque()
-        self._waiting = WaitingRoom(max_waiting=max_waiting)
-        self._unresolved = WaitingRoom(max_waiting=max_waiting)
+        self._waiting, self._unresolved = WaitingRoom(max_waiting=max_waiting), WaitingRoom(max_waiting=max_waiting)
         self._repeats = RepeatFold()
 
     def on_batch(self, batch: Sequence[Input]) -> list[LabelledExample]:
