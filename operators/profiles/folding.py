@@ -79,7 +79,7 @@ class Folding:
         """Fold what came before the stream: no window, no weight of a tag; return the videos to be marked as seen.
 
         It is older than any event, whenever it arrives: what an event said of a video already stands. Only a like that was taken back
-        before its history came stands again.
+        or watched again after a skip before its history came stands again.
         """
         row.version += 1
         for video_id in history.watched:
@@ -208,17 +208,17 @@ def _is_taken_back(row: UserRow, video_id: str, at_ms: int) -> bool:
 def _add(adds: Adds, totals: list[int], panes: Panes, minute: int) -> bool:
     """Count in the totals and in the minute's pane; return False where it is too late for that.
 
-    What is taken back leaves the totals, down to 0, and no pane.
+    What is taken back leaves the totals and the newest pane that holds any, neither falls below 0.
     """
     counts = panes[-1][1] if panes and panes[-1][0] == minute else pane_of(panes, minute) if adds else None
-    if counts is None:
-        for counter, n in adds:
-            totals[counter] = max(totals[counter] + n, 0)
-        return False
     for counter, n in adds:
         if n < 0:
             totals[counter] = max(totals[counter] + n, 0)
+            holding = next((held for _, held in reversed(panes) if held[counter] > 0), None)
+            if counts is not None and holding is not None:
+                holding[counter] += n
         else:
             totals[counter] += n
-            counts[counter] += n
-    return True
+            if counts is not None:
+                counts[counter] += n
+    return counts is not None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from operators.windows.counting import increments
 from operators.windows.decay import DECAYED
-from schemas.features import N_COUNTERS, Counter
+from schemas.features import N_COUNTERS
 from schemas.telemetry import Event
 
 Ints = NDArray[np.int64]
