@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from operators.outcome import Outcome
 from operators.pipeline import REPEATED, Source
 from operators.query import Query
 
@@ -12,7 +13,7 @@ PLAIN = "Worth a try"
 AGAIN = "Shown before"
 
 
-def reasons(query: Query, rows: Sequence[int], names: Sequence[str], sources: Sequence[Source]) -> list[str]:
+def reasons(query: Query, rows: Sequence[int], names: Sequence[str], sources: Sequence[Source], outcome: Outcome) -> list[str]:
     """Return the reason for each video of a page: what its main source says, else PLAIN.
 
     Parameters
@@ -23,19 +24,22 @@ def reasons(query: Query, rows: Sequence[int], names: Sequence[str], sources: Se
         Name of the main source of each video.
     sources
         The sources of the pipeline; a source that raises has nothing to say.
+    outcome
+        Where what a source raised is noted.
     """
     said = {REPEATED: [AGAIN] * len(rows)}
     for source in sources:
         places = [place for place, name in enumerate(names) if name == source.name]
         if places:
             said[source.name] = [""] * len(rows)
-            for place, words in zip(places, _because(source, query, [rows[place] for place in places]), strict=True):
+            for place, words in zip(places, _because(source, query, [rows[place] for place in places], outcome), strict=True):
                 said[source.name][place] = words
     return [said[name][place] or PLAIN if name in said else PLAIN for place, name in enumerate(names)]
 
 
-def _because(source: Source, query: Query, rows: list[int]) -> list[str]:
+def _because(source: Source, query: Query, rows: list[int], outcome: Outcome) -> list[str]:
     try:
         return source.because(query, rows)
-    except Exception:
+    except Exception as error:
+        outcome.errors[f"words of {source.name}"] = f"{type(error).__name__}: {error}"
         return [""] * len(rows)

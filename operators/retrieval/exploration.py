@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from operators.filters.seen import AlreadySeen
+from operators.filters.session import ServedThisSession
 from operators.pipeline import Found
 from operators.query import Query
 
@@ -41,5 +43,7 @@ class ExplorationPool:
         return Found(rows, np.zeros(len(rows), dtype=np.float64))
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
-        """Say that little is known of them."""
-        return ["Something new for you"] * len(rows)
+        """Say that they are new to the person, where they are."""
+        some = np.array(rows, dtype=np.intp)
+        known = AlreadySeen().removed(query, some) | ServedThisSession().removed(query, some)
+        return ["" if one else "Something new for you" for one in known.tolist()]

@@ -11,10 +11,12 @@ from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import best
 from operators.tables.counters import POPULAR_HALF_LIFE_MS
+from operators.windows.decay import DAY_MS
 
 LEAST = 0.01
 """A long view counts for a week among what is popular now: 24 h are a half-life."""
 TODAY = 0.5
+"""Least that is left of what was taken to, for what is popular today; something must have happened today, too."""
 
 
 class Popular:
@@ -49,10 +51,10 @@ class Popular:
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whether they are popular today, were once, or not at all."""
-        counters, today = query.tables.counters, _key(TODAY, query)
-        some = np.array(rows, dtype=np.intp)
-        keys, ever = counters.popular_key.values[some].tolist(), counters.popularity.values[some].tolist()
-        return ["Popular today" if key >= today else "Popular" if all_times > 0 else "" for key, all_times in zip(keys, ever, strict=True)]
+        counters, some = query.tables.counters, np.array(rows, dtype=np.intp)
+        today = (counters.popular_key.values[some] >= _key(TODAY, query)) & (counters.decayed_at_ms.values[some] > query.now_ms - DAY_MS)
+        ever = counters.popularity.values[some] > 0
+        return ["Popular today" if now else "Popular" if once else "" for now, once in zip(today.tolist(), ever.tolist(), strict=True)]
 
 
 def _key(value: float, query: Query) -> float:

@@ -9,9 +9,10 @@ import numpy as np
 from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
+from operators.windows.decay import DAY_MS
 
 TODAY = 0.5
-"""Least impressions, half-life 24 h, of what is popular today: one of yesterday."""
+"""Least impressions, half-life 24 h, of what is popular today; something must have happened today, too."""
 
 
 class PopularOnSurface:
@@ -41,9 +42,9 @@ class PopularOnSurface:
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whether they were shown there today, or were once."""
-        shown = (
-            None if query.surface is None else query.tables.counters.on_surface(np.array(rows, dtype=np.intp), query.surface, query.now_ms)
-        )
+        counters, some = query.tables.counters, np.array(rows, dtype=np.intp)
+        shown = None if query.surface is None else counters.on_surface(some, query.surface, query.now_ms)
         if shown is None:
             return [""] * len(rows)
-        return ["Popular here today" if one >= TODAY else "Popular here" for one in shown.tolist()]
+        today = (shown >= TODAY) & (counters.decayed_at_ms.values[some] > query.now_ms - DAY_MS)
+        return ["Popular here today" if one else "Popular here" for one in today.tolist()]

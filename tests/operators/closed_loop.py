@@ -119,6 +119,8 @@ class ClosedLoop:
         feed(self.tables, [(topic, key, encode(message)) for topic, key, message in told])
 
 
-def did(kind: InteractionType, video_id: str, at_ms: int, *, name: str, value: float | None = None, completed: bool | None = None) -> RawEvent:
+def did(
+    kind: InteractionType, video_id: str, at_ms: int, *, name: str, value: float | None = None, completed: bool | None = None
+) -> RawEvent:
     """One interaction of a client."""
     return RawEvent(event_id=name, video_id=video_id, interaction_type=kind, timestamp=at_ms, value=value, completed=completed)
