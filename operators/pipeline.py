@@ -226,7 +226,7 @@ class Pipeline:
 
     def _widened(self, query: Query, found: list[Rows], outcome: Outcome, skip: Collection[str]) -> Outcome:
         """Return the candidates together with the best of the rest of the catalogue that the fewest rules take out."""
-        if self.last_resort is None:
+        if self.last_resort is None or not self.safety.isdisjoint(outcome.skipped):
             return outcome
         if LAST_RESORT in skip:
             outcome.skip(LAST_RESORT)

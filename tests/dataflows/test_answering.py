@@ -24,6 +24,7 @@ from dataflows.part import Part
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.chain import feed_pipeline
+from operators.cursor import cursor_after
 from operators.feed import FeedEngine
 from operators.index.builder import publish
 from operators.index.exact import ExactSegment
@@ -337,7 +338,8 @@ def test_asking_with_a_cursor_again_gives_the_same_page_and_appends_nothing(step
     for name in ("r3", "r2", "r4"):
         assert shown(step.ask(request(request_id=name, cursor=first.next_cursor))) == second
     assert len(step.shelf.pages["u"]) == 2
-    out = step.ask(request(request_id="r5", user_id="v", cursor="x"), request(request_id="r6", user_id="v", cursor="x"))
+    other = cursor_after(SECRET, "v", request_id="r0", at_ms=NOW_MS)
+    out = step.ask(*(request(request_id=name, user_id="v", cursor=other) for name in ("r5", "r6")))
     assert len(set(shown(out))) == 10
 
 

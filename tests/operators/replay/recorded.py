@@ -108,13 +108,7 @@ class Run:
             lambda: neighbours(name, {f"v{chance.randrange(140)}": round(chance.random(), 3) for _ in range(9)}),
             lambda: vector(name, *(chance.randrange(-127, 128) for _ in range(64)), simhash=chance.getrandbits(60) + 1),
             lambda: item(
-                name,
-                creator_id=f"c{n % 31}",
-                title=f"again {n}",
-                category=f"k{n % 7}",
-                tags=(f"k{n % 7}",),
-                region=chance.choice(REGIONS),
-                age_rating=chance.choice((0, 16)),
+                name, creator_id=f"c{n % 31}", category=f"k{n % 7}", region=chance.choice(REGIONS), age_rating=chance.choice((0, 16))
             ),
             lambda: side_record("catalog.items", f"v{chance.randrange(100, 140)}", None),
             lambda: trending("global", [f"v{i}" for i in chance.sample(range(140), 30)]),
