@@ -13,6 +13,7 @@ from operators.pipeline import Pipeline, SideEffect
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import NEAR_DUPLICATE, SpacedPage
+from operators.retrieval.categories import LikedCategories
 from operators.retrieval.exploration import ExplorationPool
 from operators.retrieval.followed import FollowedCreators
 from operators.retrieval.fresh import FreshUploads
@@ -42,6 +43,7 @@ def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
         sources=(
             WatchedTogether(most=700),
             FollowedCreators(most=60),
+            LikedCategories(most=180),
             NearTaste(most=120),
             PopularOnSurface(most=400),
             TrendingInRegion(most=60),

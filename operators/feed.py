@@ -212,7 +212,7 @@ class FeedEngine:
         )
         scores = np.nan_to_num(outcome.scores[places], nan=0.0, posinf=0.0, neginf=0.0).tolist()
         sources = self._sources(outcome)
-        why = reasons(asked, rows, sources)
+        why = reasons(asked, rows, sources, self.pipeline.sources, outcome)
         items = []
         for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
             record = self.tables.items.records[row]

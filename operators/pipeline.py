@@ -48,6 +48,9 @@ class Source(Protocol):
     def retrieve(self, query: Query) -> Found:
         """Return candidates, best first, each once; none is an answer too."""
 
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Return why each of its candidates is shown, in words that are true; empty where it has nothing to say."""
+
 
 class Hydrator(Protocol):
     """Looks up what the ranker wants to know of the candidates."""
