@@ -33,8 +33,8 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
 
         C[j, v] / (n_j · (n_v + 5))^popularity
 
-    What is taken back is paired with nothing watched later. What people watched before the stream goes before what is known of them. An event
-    that comes again after a crash is counted once. Limits are kept every `tidy_every` first watches, whatever the batches.
+    What is taken back is paired with nothing watched later. What people watched before the stream goes before what is known of them. What
+    comes again after a crash is counted once. Limits are kept every `tidy_every` first watches, whatever the batches.
 
     Parameters
     ----------
