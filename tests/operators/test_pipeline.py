@@ -28,6 +28,9 @@ class Fixed:
         rows = query.rows_of(list(self.video_ids))
         return Found(rows, np.zeros(len(rows)))
 
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        return [f"because of {self.name}"] * len(rows)
+
 
 class Broken(Fixed):
     """A source that fails."""
