@@ -155,15 +155,16 @@ def plausible(at_ms: int, *, path: str, earliest_ms: int = EARLIEST_MS) -> None:
 
     Examples
     --------
-    >>> plausible(1_700_000_000, path="$.timestamp")
-    Traceback (most recent call last):
-    schemas.codec.DecodeError: expected epoch milliseconds of at least 631152000000, got 1700000000, which looks like seconds, at $.timestamp
+    >>> try:
+    ...     plausible(1_700_000_000, path="$.timestamp")
+    ... except DecodeError as error:
+    ...     error.got
+    '1700000000, which looks like seconds'
     """
     if earliest_ms <= at_ms <= LATEST_MS:
         return
-    looks = next(
-        (f", which looks like {unit}" for unit, scale in _UNITS if max(earliest_ms, EARLIEST_MS) <= at_ms * scale <= LATEST_MS), ""
-    )
+    least = max(earliest_ms, EARLIEST_MS)
+    looks = next((f", which looks like {unit}" for unit, scale in _UNITS if least <= at_ms * scale <= LATEST_MS), "")
     bound = f"at least {earliest_ms}" if at_ms < earliest_ms else f"at most {LATEST_MS}"
     raise DecodeError(ReasonCode.IMPLAUSIBLE_TIME, expected=f"epoch milliseconds of {bound}", got=f"{at_ms}{looks}", path=path)
 
