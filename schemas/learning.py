@@ -11,7 +11,7 @@ from schemas.telemetry import Name
 
 MAX_HEADS = 32
 MAX_WEIGHT = 1_000_000
-HEADS = ("taken", "click", "long_view", "like", "finish", "share", "negative")
+HEADS = ("taken", "click", "long_view", "like", "finish", "share", "follow", "negative")
 
 Weight = Annotated[float, Meta(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 
@@ -19,7 +19,7 @@ Weight = Annotated[float, Meta(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 class LabelledExample(Message, frozen=True, kw_only=True):
     """A served item and what came of it (`learning.examples`; key: user_id; repeats after a crash fold by example_id).
 
-    `features` is float32 of shape (n_features,), as served. `labels` maps a head (click, long_view, like, finish, share, negative, taken)
+    `features` is float32 of shape (n_features,), as served. `labels` maps a head (HEADS)
     to 0 or 1. `joined_by` is `token` for an exact join, `video` where an upstream outcome carried no token.
     """
 

@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dataflows.features import _records
 from dataflows.ingest import _upserts
 from operators.embeddings.content import ContentVectors
 from operators.embeddings.simhash import SimHash
@@ -105,6 +106,25 @@ def test_three_readers_agree_whatever_is_written(key: bytes, found: dict[str, ob
     if key.isascii() and "video_id" not in found:
         found = {"video_id": key.decode(), **found}
     check(KeyedRecord(key, None if is_tombstone else msgspec.json.encode(found)), Feed())
+
+
+def test_features_takes_the_people_that_the_definition_takes() -> None:
+    records = UserRecords(Random(13), Clock(NOW_MS), n=500)
+    taken = refused = 0
+    for record in (records() for _ in range(3_000)):
+        rejected: list[int] = []
+        message = Message("users.records", 0, 0, record.key, record.value, timestamp=(2, NOW_MS))
+        found = _records([message], lambda _, n, rejected=rejected: rejected.append(n))  # type: ignore[misc]
+        try:
+            user_id = key_id(record.key) if record.value is None else user_record(record.key, record.value).user_id
+        except DecodeError:
+            assert (found, rejected) == ([], [1])
+            refused += 1
+        else:
+            assert [one.told and one.told.user_id for one in found] == [user_id]
+            taken += 1
+    assert taken > 1_000
+    assert refused > 500
 
 
 @pytest.mark.parametrize("kind", [CatalogRecords, UserRecords])

@@ -88,7 +88,7 @@ def _raw(settings: Settings, letters: dict[Place, Counter[int]]) -> Account:
     account = Account(kind="raw")
     for message in _read(settings, "telemetry.raw"):
         place = (message.partition() or 0, message.offset() or 0)
-        fates = dict(message.headers() or []).get(FATES, b"").decode()
+        fates = (_header(message, FATES) or b"").decode()
         taken, lettered = events.get(place, set()), letters.get(place, Counter())
         account.records += 1
         account.taken += len(taken)
@@ -96,9 +96,8 @@ def _raw(settings: Settings, letters: dict[Place, Counter[int]]) -> Account:
         account.passed_over += fates.count(Fate.REPEAT)
         for index, fate in enumerate(fates):
             if not _is_as_it_must(Fate(fate), index, taken, lettered):
-                account.complain(
-                    f"{place}[{index}] {fates[:80]}: events {sorted(taken)[:9]}, letters {dict(lettered)}: {(message.value() or b'')[:300]!r}"
-                )
+                became = f"events {sorted(taken)[:9]}, letters {dict(lettered)}"
+                account.complain(f"{place}[{index}] {fates[:80]}: {became}: {(message.value() or b'')[:300]!r}")
                 break
     return account
 
@@ -142,6 +141,15 @@ def _catalogue(settings: Settings, letters: dict[Place, Counter[int]]) -> Accoun
             account.taken += 1
             if place in letters:
                 account.complain(f"{place} is valid: letters {letters[place]}")
+    made = _vectors(settings)
+    for video_id, offset in newest.items():
+        if offset not in made[video_id] and not (offset is None and not made[video_id]):
+            account.complain(f"{video_id!r}: no vector of its record at {offset}")
+    return account
+
+
+def _vectors(settings: Settings) -> dict[str, set[int | None]]:
+    """Return, per video, the offsets of the catalogue's records that vectors were made of; None is a deletion."""
     made: dict[str, set[int | None]] = defaultdict(set)
     for message in _read(settings, "catalog.vectors"):
         value = message.value()
@@ -150,36 +158,37 @@ def _catalogue(settings: Settings, letters: dict[Place, Counter[int]]) -> Accoun
             made[name].add(None)
         elif _decodes(ItemVector, value):
             made[name].add(decode(ItemVector, value).catalog_offset)
-    for video_id, offset in newest.items():
-        if offset not in made[video_id] and not (offset is None and not made[video_id]):
-            account.complain(f"{video_id!r}: no vector of its record at {offset}")
-    return account
+    return made
 
 
 def _requests(settings: Settings) -> Account:
     """Every request that has not expired is answered, under the correlation that it brought or under its name."""
     answered: dict[bytes, bool] = {}
     for message in _read(settings, "feed.responses"):
-        found = dict(message.headers() or [])
         is_error = b'"error":{' in (message.value() or b"")
-        for name in (_key(message), found.get(headers.CORRELATION_ID), found.get("kafka_correlationId")):
-            if name is not None:
-                answered[name] = is_error
+        answered |= {name: is_error for name in (_key(message), *_correlations(message)) if name is not None}
     account = Account(kind="requests")
     for message in _read(settings, "feed.requests"):
-        found = dict(message.headers() or [])
         account.records += 1
-        names = [found.get(headers.CORRELATION_ID), found.get("kafka_correlationId"), *_names(message)]
-        replies = [answered[name] for name in names if name is not None and name in answered]
-        deadline = found.get(headers.DEADLINE_MS) or b""
+        replies = [answered[name] for name in (*_correlations(message), *_names(message)) if name is not None and name in answered]
+        deadline = _header(message, headers.DEADLINE_MS) or b""
         if replies:
             account.set_aside += replies[0]
             account.taken += not replies[0]
         elif deadline.isdigit() and int(deadline) < message.timestamp()[1]:
             account.passed_over += 1
         else:
-            account.complain(f"{message.partition()}/{message.offset()} {found}: {(message.value() or b'')[:200]!r}")
+            account.complain(f"{message.partition()}/{message.offset()} {str(message.headers())[:300]}: {(message.value() or b'')[:200]!r}")
     return account
+
+
+def _correlations(message: Message) -> tuple[bytes | None, bytes | None]:
+    return _header(message, headers.CORRELATION_ID), _header(message, "kafka_correlationId")
+
+
+def _header(message: Message, name: str) -> bytes | None:
+    value = dict(message.headers() or []).get(name)
+    return value.encode() if isinstance(value, str) else value
 
 
 def _names(message: Message) -> Iterator[bytes]:

@@ -96,7 +96,7 @@ class FeedRequests:
         if rng.random() < 0.2:
             pairs.append((headers.ATTEMPT, rng.choice((b"1", b"2", b"0", b"-1", b"x", b"9" * 40, None))))
         if rng.random() < 0.01:
-            pairs += [("noise-%d" % number, b"x") for number in range(rng.choice((10, 80)))]
+            pairs += [(f"noise-{number}", b"x") for number in range(rng.choice((10, 80)))]
         return pairs
 
     def _deadline(self) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Pieces of JSON that somebody somewhere sends: right ones, ones at the edge of a bound, and wrong ones. Nothing here says which is which."""
+"""Pieces of JSON that somebody somewhere sends: right ones, ones at the edge of a bound, and wrong ones, not told apart."""
 
 from __future__ import annotations
 
