@@ -20,7 +20,7 @@ from schemas.catalog import ItemVector, Moderation, SegmentAnnounced
 from schemas.codec import decode
 from schemas.features import Counter, EntityCounters, TrendingList
 from schemas.learning import Objective, OnlineWeights
-from schemas.validity import catalog_item
+from schemas.validity import catalog_item, key_id
 
 PANED = (Counter.IMPRESSIONS, Counter.CLICKS, Counter.LONG_VIEWS, Counter.SKIPS)
 
@@ -118,7 +118,7 @@ class SideTables:
 
     def _item(self, key: str, value: bytes | None, offset: int) -> None:
         if value is None:
-            self.items.delete(key)
+            self.items.delete(key_id(key.encode()))
         else:
             self.items.upsert(catalog_item(key.encode(), value).item)
 

@@ -34,6 +34,10 @@ def integers_of(info: inspect.IntType) -> st.SearchStrategy[int]:
     return st.integers(-(2**63) if info.ge is None else info.ge, 2**63 - 1 if info.le is None else info.le)
 
 
+def numbers_of(info: inspect.FloatType) -> st.SearchStrategy[float]:
+    return st.floats(info.ge, info.le, allow_nan=False, allow_infinity=False)
+
+
 def texts_of(info: inspect.StrType) -> st.SearchStrategy[str]:
     characters = st.characters(exclude_categories=["Cs", "Cc"] if info.pattern else ["Cs"])
     return st.text(characters, min_size=info.min_length or 0, max_size=min(info.max_length or 10, 10))
@@ -43,7 +47,7 @@ DRAWN: dict[type[inspect.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.NoneType: lambda _: st.none(),
     inspect.BoolType: lambda _: st.booleans(),
     inspect.IntType: integers_of,
-    inspect.FloatType: lambda _: st.floats(allow_nan=False, allow_infinity=False),
+    inspect.FloatType: numbers_of,
     inspect.StrType: texts_of,
     inspect.BytesType: lambda _: st.binary(max_size=10),
     inspect.LiteralType: lambda info: st.sampled_from(info.values),
