@@ -9,7 +9,8 @@ import typer
 from rich.progress import Progress
 
 from serving.cli.output import JsonOption, console, errors, print_json
-from serving.connect import current_settings, redis_client
+from serving.connect import current_settings
+from serving.reach import redis_client
 from serving.verify import Verifier, verify_until_settled
 
 app = typer.Typer()
