@@ -9,77 +9,19 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
-from schemas.settings import Settings
 from serving.errors import ConfigError, ServiceError
 from serving.local import Home, LocalKafka, LocalRedis
-from serving.owner import newest_owner, system_id
-from serving.parts import HOME_MARK, PartSpec
-from serving.state import PartState, SystemState, read_state, supervisor_mark
+from serving.parts import PartSpec
+from serving.state import read_state, supervisor_mark
 from serving.system import Wanted, down, up
+from tests.integration.running import PARTS, Start, came_back, eventually, parts_of, row
 
 pytestmark = pytest.mark.integration
-
-PARTS = Path(__file__).resolve().parents[1] / "parts"
-Start = Callable[..., SystemState | None]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Home]:
-    """A home of its own, taken down whatever happens."""
-    home = Home(tmp_path / "home")
-    yield home
-    down(home)
-    assert not parts_of(home)
-
-
-@pytest.fixture
-def start(own: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Start tiny parts by name on the services of the session."""
-    monkeypatch.setenv("PYTHONPATH", str(PARTS))
-    # the topics of a prefix are one system's, and every test is another one on the same broker
-    monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", f"t{uuid.uuid4().hex[:8]}.")
-
-    def go(*names: str, wait: bool = True) -> SystemState | None:
-        parts = tuple(PartSpec(name, f"tiny_{name.partition('-')[0]}") for name in names)
-        return up(own, Wanted(parts=parts, bootstrap_servers=kafka, redis_url=redis_url, wait=wait, stop_within_s=1.0), lambda _text: None)
-
-    return go
-
-
-def parts_of(home: Home) -> list[int]:
-    """Process ids of all that runs for a home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(HOME_MARK) == str(home.root) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-def row(home: Home, name: str) -> PartState:
-    state = read_state(home)
-    assert state is not None
-    return next(part for part in state.parts if part.name == name)
-
-
-def came_back(home: Home, name: str, killed: int) -> bool:
-    return row(home, name).ready and row(home, name).pid != killed
-
-
-def eventually(what: Callable[[], bool], within_s: float = 15.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def test_parts_come_up_ready_and_go_down_without_a_trace(start: Start, own: Home) -> None:
@@ -198,87 +140,6 @@ def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start,
     assert "nothing was running" in command(own, "down").stdout
 
 
-def other_up(home: Home, kafka: str, redis_url: str, *, take_over: bool = False) -> SystemState | None:
-    """Bring another checkout up on the services of the session."""
-    parts = (PartSpec("steady", "tiny_steady"),)
-    wanted = Wanted(parts=parts, bootstrap_servers=kafka, redis_url=redis_url, take_over=take_over, stop_within_s=1.0)
-    return up(home, wanted, lambda _text: None)
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Home]:
-    """Another checkout."""
-    home = Home(tmp_path / "other")
-    yield home
-    down(home)
-
-
-def test_two_checkouts_with_prefixes_of_their_own_do_not_disturb_each_other(
-    start: Start, own: Home, other: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start("steady")
-    pid = row(own, "steady").pid
-    monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", f"u{uuid.uuid4().hex[:8]}.")
-    other_up(other, kafka, redis_url)
-    assert parts_of(other) != parts_of(own)
-    assert down(other) == ["steady"]
-    assert parts_of(own) == [pid]
-
-
-def test_a_second_system_on_the_same_topics_is_refused_and_takes_them_over_only_when_the_first_is_gone(
-    start: Start, own: Home, other: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start("steady")
-    settings = current(kafka)
-    eventually(lambda: newest_owner(settings) is not None)
-    for take_over in (False, True):
-        with pytest.raises(ConfigError, match="expected topics that are nobody else's .*, which runs, at .*PENSTOCK_TOPIC_PREFIX"):
-            other_up(other, kafka, redis_url, take_over=take_over)
-    assert not parts_of(other)
-
-    down(own)
-    with pytest.raises(ConfigError, match="which is down, at .*--take-over"):
-        other_up(other, kafka, redis_url)
-    other_up(other, kafka, redis_url, take_over=True)
-    eventually(lambda: owner_id(settings) == system_id(other))
-    with pytest.raises(ConfigError, match="which runs"):
-        start("steady")
-    down(other)
-    owner = newest_owner(settings)
-    assert owner is not None
-    assert not owner.record.running
-
-
-def test_a_system_whose_topics_are_taken_by_another_stops_its_parts_and_says_so(
-    start: Start, own: Home, other: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start("steady")
-    settings = current(kafka)
-    eventually(lambda: owner_id(settings) == system_id(own))
-    monkeypatch.setattr("serving.owner.SILENT_AFTER_S", -1.0)  # as if it had been silent, cut off from the broker
-    other_up(other, kafka, redis_url, take_over=True)
-    eventually(lambda: supervisor_mark(own) is None, within_s=30)
-    assert not parts_of(own)
-    state = read_state(own)
-    assert state is not None
-    assert "those of system" in state.fault
-    assert row(other, "steady").ready
-
-
-def test_the_prefix_of_the_first_start_stays_with_the_home(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = start("steady")
-    assert first is not None
-    assert first.topic_prefix == os.environ["PENSTOCK_TOPIC_PREFIX"]
-    down(own)
-    monkeypatch.delenv("PENSTOCK_TOPIC_PREFIX")
-    again = start("steady")
-    assert again is not None
-    assert again.topic_prefix == first.topic_prefix
-    monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", "another.")
-    with pytest.raises(ConfigError, match=r"expected topic_prefix .*, got PENSTOCK_TOPIC_PREFIX='another\.'"):
-        start("steady")
-
-
 def test_a_store_that_is_away_is_named_at_once_and_one_that_goes_away_is_not_ready(
     own: Home, kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,15 +165,6 @@ def test_a_store_that_is_away_is_named_at_once_and_one_that_goes_away_is_not_rea
     eventually(lambda: row(own, "redis").status == "unreachable")
     assert "refused" in row(own, "redis").last_words
     assert row(own, "steady").ready
-
-
-def current(kafka: str) -> Settings:
-    return Settings(bootstrap_servers=kafka, topic_prefix=os.environ["PENSTOCK_TOPIC_PREFIX"])
-
-
-def owner_id(settings: Settings) -> str:
-    owner = newest_owner(settings)
-    return "" if owner is None else owner.record.system_id
 
 
 def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, redis_url: str) -> None:
