@@ -16,7 +16,7 @@ from schemas.settings import Settings
 from serving.cli.instants import instant_ms
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.cli.topics import parsed, readable
-from serving.connect import current_settings
+from serving.connect import connected_settings
 from serving.dlq import Outcome, outcome_of, purge, read_chains, resend, sendable
 from serving.errors import ConfigError
 from serving.letters import Chains, State, Wanted
@@ -51,7 +51,7 @@ def list_(
     open: never sent again. retried: sent again and not known to be taken in, or come back as another letter. resolved: taken in when it
     was sent again, or a duplicate of what had been taken in. purged: shall stay as it is.
     """
-    settings = current_settings()
+    settings = connected_settings()
     chains = read_chains(settings)
     found = list(_wanted(settings, reason, topic, user, since, until, state).of(chains))
     reasons = dict(Counter(str(chains.letters[name].reason) for name in found))
@@ -67,7 +67,7 @@ def list_(
 @app.command(epilog="Example: penstock dlq show telemetry.raw/2/1041/0")
 def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
     """Show one dead letter with the whole record as it came, and what became of it."""
-    chains = read_chains(current_settings())
+    chains = read_chains(connected_settings())
     letter = chains.letters[_known(chains, letter_id)]
     shown = {**_row(chains, letter_id), "key": readable(letter.key), "raw": parsed(letter.raw)}
     if as_json:
@@ -100,7 +100,7 @@ def retry(
     A letter that is named is always sent. What fails again is a new letter of the same chain. The exit code is 1 when some failed again.
     """
     _one_of(letter_id, every=every)
-    settings = current_settings()
+    settings = connected_settings()
     chains = read_chains(settings)
     if letter_id is None:
         names = chains.due(_wanted(settings, reason, topic, user, since, until).of(chains), max_attempts=max_attempts)
@@ -143,7 +143,7 @@ def purge_(
     Nothing is deleted: a letter stays on its topic, and `penstock dlq show` shows it, until its retention (30 days) ends.
     """
     _one_of(letter_id, every=every)
-    settings = current_settings()
+    settings = connected_settings()
     chains = read_chains(settings)
     wanted = _wanted(settings, reason, topic, user, since, until).of(chains)
     names = [name for name in wanted if chains.state(name) != "purged"] if letter_id is None else [_known(chains, letter_id)]

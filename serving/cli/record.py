@@ -11,7 +11,7 @@ from rich.table import Table
 
 from serving.cli.instants import instant_ms
 from serving.cli.output import JsonOption, console, errors, print_json
-from serving.connect import current_settings
+from serving.connect import connected_settings
 from serving.record import Recorded
 from serving.record import record as run
 
@@ -30,8 +30,8 @@ def record(
     The folder needs the cluster no more: `penstock replay FOLDER` makes every answer again from it and compares. It holds what people
     asked for and were shown: keep it as you keep their data.
     """
-    settings = current_settings()
     since_ms = instant_ms(since) if since else None
+    settings = connected_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("asking for offsets", total=None)
