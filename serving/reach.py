@@ -15,6 +15,7 @@ from schemas.settings import Settings
 from serving.errors import ServiceError
 
 BROKER_WITHIN_S = 4.0
+_LOOKS = 4
 _REDIS_WITHIN_S = 3.0
 
 
@@ -36,14 +37,20 @@ class BrokerProbe:
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._why = error.str()
 
-    def failure(self, timeout_s: float = BROKER_WITHIN_S) -> str:
-        """Return why the broker does not answer, empty when it does."""
-        try:
-            self._admin.list_topics(timeout=timeout_s)
-        except KafkaException as error:
-            self._admin.poll(0)  # lets the library tell of the connection itself
-            return self._why or str(error.args[0].str())
-        return ""
+    def failure(self) -> str:
+        """Return why the broker does not answer, empty when it does; a refused connection is told at once, silence after 4 seconds."""
+        self._why = said = ""
+        for _ in range(_LOOKS):
+            try:
+                self._admin.list_topics(timeout=BROKER_WITHIN_S / _LOOKS)
+            except KafkaException as error:
+                self._admin.poll(0)  # lets the library tell of the connection itself
+                said = self._why or str(error.args[0].str())
+                if self._why:
+                    break
+            else:
+                return ""
+        return said
 
 
 def redis_client(settings: Settings, *, patient: bool = True) -> Redis:

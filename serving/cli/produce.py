@@ -26,9 +26,7 @@ _WHAT = {"events": "events", "catalogue": "videos", "users": "people", "history"
 def produce(
     file: Annotated[
         Path,
-        typer.Argument(
-            help="JSON lines, unpacked where the name ends in .gz; - reads standard input.", allow_dash=True, exists=True, dir_okay=False
-        ),
+        typer.Argument(help="JSON lines, unpacked where the name ends in .gz; - reads standard input.", allow_dash=True, dir_okay=False),
     ],
     kind: Annotated[
         Literal["events", "catalogue", "users", "history"],
@@ -46,6 +44,8 @@ def produce(
     """
     if acknowledged is not None and kind != "events":
         usage(expected="--kind events beside --acknowledged", got=kind, where="the command line", do="leave one out")
+    if str(file) != "-" and not file.is_file():
+        usage(expected="a file, or - for standard input", got="none", where=str(file), do="name another")
     settings = connected_settings()
     sent = Sent()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

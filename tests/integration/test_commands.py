@@ -50,9 +50,11 @@ def run(settings: Settings) -> Run:
         "PENSTOCK_TOPIC_PREFIX": settings.topic_prefix,
     }
 
-    def command(*words: str, columns: str = "200") -> subprocess.CompletedProcess[str]:
+    def command(*words: str, columns: str = "200", given: str = "") -> subprocess.CompletedProcess[str]:
         script = Path(sys.executable).with_name("penstock")
-        return subprocess.run([script, *words], env={**env, "COLUMNS": columns}, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            [script, *words], env={**env, "COLUMNS": columns}, input=given, capture_output=True, text=True, timeout=60, check=False
+        )
 
     return command
 
@@ -196,6 +198,8 @@ def test_files_of_every_kind_are_sent_and_what_was_sent_is_told(run: Run, settin
         assert record.key() == (b"v-7" if kind == "catalogue" else b"42")
         assert json.loads(text).items() <= json.loads(record.value() or b"").items()
     assert run("produce", str(file), "--kind", "history", "--acknowledged", str(ids)).returncode == 2
+    piped = run("produce", "-", "--json", given=line.format("p4"))
+    assert json_of(piped)["acknowledged"] == 1
 
 
 def test_an_operator_blocks_a_creator_and_sets_the_objective(run: Run) -> None:
