@@ -13,7 +13,7 @@ SHORT_HORIZON_S = 24 * 3_600
 _SIGNALS = "penstock_ingest_signals_total"
 _CATALOGUE = "penstock_ingest_catalogue"
 _HORIZON = "penstock_ingest_id_horizon_seconds"
-_SAMPLE = re.compile(r'^(?P<name>[a-z_]+)(?:\{(?P<label>[a-z_]+)="(?P<value>[^"]*)"\})? (?P<number>\S+)')
+_SAMPLE = re.compile(r'^(?P<name>[a-zA-Z0-9_:]+)(?:\{(?P<label>[a-z_]+)="(?P<value>[^"]*)"\})? (?P<number>\S+)')
 
 Samples = Mapping[tuple[str, str], float]
 
