@@ -15,7 +15,7 @@ from schemas.dlq import ReasonCode
 from schemas.settings import Settings
 from schemas.telemetry import TelemetryBatch, UserHistory
 from schemas.topics import load_topics
-from schemas.validity import catalog_item, keyed, user_record
+from schemas.validity import catalog_item, keyed, plausible, user_record
 from serving.errors import ContractError
 from serving.jsonl import LONGEST_LINE, Line
 from serving.producer import TelemetryProducer
@@ -23,6 +23,7 @@ from serving.publisher import Publisher
 
 TOPICS = {"events": "telemetry.raw", "catalogue": "catalog.items", "users": "users.records", "history": "telemetry.history"}
 MAX_BAD_TOLD = 20
+_TELL_EVERY = 100
 _BROKERS_LARGEST = 1_000_000
 """Bytes of a record that a topic without a bound of its own takes, with room for its key and headers."""
 
@@ -59,8 +60,8 @@ Way: TypeAlias = Callable[[bytes], bool]
 """Sends a line and tells whether something of it was cut; raises DecodeError where the line does not fit its contract."""
 
 
-def send_lines(way: Way, lines: Iterable[Line], sent: Sent, *, source: str, skip_bad: bool, on_line: Callable[[], None]) -> None:
-    """Send the lines of a file; `sent` is kept up to date, whatever happens.
+def send_lines(way: Way, lines: Iterable[Line], sent: Sent, *, source: str, skip_bad: bool, on_progress: Callable[[], None]) -> None:
+    """Send the lines of a file; `sent` is kept up to date, whatever happens, and `on_progress` is called every 100 lines.
 
     Raises
     ------
@@ -86,7 +87,8 @@ def send_lines(way: Way, lines: Iterable[Line], sent: Sent, *, source: str, skip
             sent.bad += 1
             if len(sent.bad_lines) < MAX_BAD_TOLD:
                 sent.bad_lines.append(str(refusal))
-        on_line()
+        if sent.lines % _TELL_EVERY == 0:
+            on_progress()
 
 
 _ADVICE = {False: "correct it, or leave bad lines out with --skip-bad", True: ""}
@@ -124,6 +126,8 @@ def _produce(settings: Settings, on_event: Callable[[str], None]) -> _Channel:
 
     def send(line: bytes) -> bool:
         batch = decode(TelemetryBatch, line)
+        for index, event in enumerate(batch.events):
+            plausible(event.timestamp, path=f"$.events[{index}].timestamp")
         producer.send(batch.user_id, batch.events, device_id=batch.device_id, context=batch.context)
         return False
 

@@ -44,7 +44,7 @@ def produce(
     """
     if acknowledged is not None and kind != "events":
         usage(expected="--kind events beside --acknowledged", got=kind, where="the command line", do="leave one out")
-    if str(file) != "-" and not file.is_file():
+    if str(file) != "-" and not file.exists():
         usage(expected="a file, or - for standard input", got="none", where=str(file), do="name another")
     settings = connected_settings()
     sent = Sent()
@@ -57,7 +57,9 @@ def produce(
             way_to_send(kind, settings, sent, lambda event_id: None if ids is None else _write(ids, event_id)) as way,
         ):
             task = bar.add_task("sending", total=file.stat().st_size if file.is_file() else None)
-            send_lines(way, lines, sent, source=str(file), skip_bad=skip_bad, on_line=lambda: bar.update(task, completed=lines.position()))
+            send_lines(
+                way, lines, sent, source=str(file), skip_bad=skip_bad, on_progress=lambda: bar.update(task, completed=lines.position())
+            )
     finally:
         _say(sent, _WHAT[kind], as_json=as_json)
 

@@ -198,6 +198,9 @@ def test_files_of_every_kind_are_sent_and_what_was_sent_is_told(run: Run, settin
         assert record.key() == (b"v-7" if kind == "catalogue" else b"42")
         assert json.loads(text).items() <= json.loads(record.value() or b"").items()
     assert run("produce", str(file), "--kind", "history", "--acknowledged", str(ids)).returncode == 2
+    in_seconds = run("produce", "-", given=line.format("p5").replace("1700000000000", "1700000000"))
+    assert in_seconds.returncode == 1
+    assert "got 1700000000, which looks like seconds, at - line 1 $.events[0].timestamp" in in_seconds.stderr
     piped = run("produce", "-", "--json", given=line.format("p4"))
     assert json_of(piped)["acknowledged"] == 1
 

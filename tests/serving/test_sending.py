@@ -23,7 +23,7 @@ def run(*values: bytes, skip_bad: bool = False) -> Sent:
     sent = Sent()
     lines = [Line(number, value) for number, value in enumerate(values, 1)]
     try:
-        send_lines(take, lines, sent, source="x.jsonl", skip_bad=skip_bad, on_line=lambda: None)
+        send_lines(take, lines, sent, source="x.jsonl", skip_bad=skip_bad, on_progress=lambda: None)
     except ContractError as error:
         assert not skip_bad
         assert str(error).startswith("expected JSON, got bad, at x.jsonl line 2 $; correct it, or leave bad lines out")
@@ -44,7 +44,7 @@ def test_bad_lines_can_be_left_out_and_the_first_of_them_are_named() -> None:
 
 def test_a_line_that_is_too_long_is_a_bad_one() -> None:
     sent = Sent()
-    send_lines(take, [Line(1, GOOD, True)], sent, source="x", skip_bad=True, on_line=lambda: None)
+    send_lines(take, [Line(1, GOOD, True)], sent, source="x", skip_bad=True, on_progress=lambda: None)
     assert "a line of at most 8,388,608 bytes" in sent.bad_lines[0]
 
 
