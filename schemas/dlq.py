@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
 
 from schemas.base import Message
+from schemas.telemetry import EpochMs
 
 LARGEST_LETTER = 4_194_304
 """Bytes of the largest letter that `telemetry.dlq` takes: the largest record that a topic takes, as base64 in JSON, and room to spare."""
@@ -51,3 +54,20 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     def letter_id(self) -> str:
         """The letter's key: where the failed event came from."""
         return f"{self.topic}/{self.partition}/{self.offset}/{self.event_index}"
+
+
+class LetterMark(Message, frozen=True, kw_only=True):
+    """What an operator did with a dead letter (`control.letters`; key: that of the letter, `topic/partition/offset/index`).
+
+    `sent`: the record went out again, and stands at `topic`, `partition` and `offset` now. `purged`: it will not be sent again.
+    """
+
+    TYPE: ClassVar[str] = "penstock.control.letter"
+
+    letter_id: str
+    action: Literal["sent", "purged"]
+    at_ms: EpochMs
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    reason: Annotated[str, Meta(max_length=512)] = ""

@@ -7,6 +7,8 @@ REPLY_TOPIC = "reply_topic"
 REPLY_PARTITION = "reply_partition"
 DEADLINE_MS = "deadline_ms"
 ATTEMPT = "attempt"
+ORIGIN_LETTER = "origin_letter"
+"""Id of the dead letter that a record was sent again from."""
 
 # Spring Kafka's ReplyingKafkaTemplate sends these; its reply partition is a 4-byte big-endian integer.
 SPRING_CORRELATION_ID = "kafka_correlationId"

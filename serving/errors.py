@@ -42,6 +42,11 @@ class PenstockError(Exception):
         message = f"expected {expected}, got {got}, at {where}"
         super().__init__(f"{message}; {do}" if do else message)
 
+    @property
+    def kind(self) -> str:
+        """What happened, without where: errors of one kind can be counted together."""
+        return f"expected {self.expected}, got {self.got}"
+
     def __reduce__(self) -> tuple[object, ...]:
         """Let the error travel between processes although its parts are keyword-only."""
         return (_rebuild, (type(self), self.expected, self.got, self.where, self.do))
@@ -61,6 +66,15 @@ class ServiceError(PenstockError):
 
 class TransportError(PenstockError):
     """A request or a record did not reach its peer, or not in time."""
+
+
+def kind_of(error: BaseException) -> str:
+    """Return what kind of error this is, in words that many errors share.
+
+    >>> kind_of(TransportError(expected="an answer", got="none", where="request 17")), kind_of(ValueError("request 17"))
+    ('expected an answer, got none', 'ValueError')
+    """
+    return error.kind if isinstance(error, PenstockError) else type(error).__name__
 
 
 def _rebuild(kind: type[PenstockError], expected: str, got: str, where: str, do: str) -> PenstockError:
