@@ -12,7 +12,7 @@ import msgspec
 
 from dataflows.envelope import Asked, Envelope, Refused, read_request, refused
 from dataflows.feed_metrics import FeedMetrics
-from dataflows.kafka import Batch, Outgoing, SideBatch
+from dataflows.kafka import Batch, Outgoing, SideBatch, outgoing_letter
 from dataflows.logs import Log
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
@@ -265,6 +265,8 @@ class Answering:
 
     def _reply(self, one: Asked, answer: Answer, latency_ms: dict[str, float]) -> list[Outgoing]:
         response, served = answer.timed(latency_ms)
+        if answer.lost:
+            self.metrics.event("cut")
         self.metrics.answered(response.degradation_level.value, latency_ms)
         place = self._expect(one.envelope)
         lineage = Outgoing(self.topics.served, served.user_id.encode(), encode(served), tag=place)
@@ -283,7 +285,7 @@ class Answering:
     def _refusal(self, one: Refused) -> list[Outgoing]:
         self.metrics.event(one.letter.reason.value)
         place = self._expect(one.envelope)
-        letter = Outgoing(self.topics.letters, one.letter.letter_id.encode(), encode(one.letter), tag=place)
+        letter = outgoing_letter(self.topics.letters, one.letter, tag=place)
         return [self._response(one.envelope, one.response, place), letter]
 
     def _expect(self, envelope: Envelope) -> Place:

@@ -126,7 +126,7 @@ def flow(part: Part) -> Dataflow:
     def make() -> OnlineRanking:
         return OnlineRanking(feature_set=FEATURE_SET, names=NAMES, initial=INITIAL, model=MODEL, published=published)
 
-    return build(source, KafkaSink(connection), make=make, weights_topic=weights, metrics_topic=metrics, count=count)
+    return build(source, KafkaSink(connection, sizes=part.sizes), make=make, weights_topic=weights, metrics_topic=metrics, count=count)
 
 
 def main() -> None:

@@ -21,8 +21,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from dataflows.engine import run_to_end
 from dataflows.kafka.shutdown import Shutdown
+from dataflows.kafka.sizes import Sizes
 from dataflows.logs import Log, open_log
 from schemas.settings import Settings
+from schemas.topics import load_topics
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -54,6 +56,8 @@ class Part:
         Structured log; one JSON line a call, in ``<home>/logs/<name>.log``.
     shutdown : Shutdown
         Handed to every source, so that SIGTERM ends the flow with its last epoch closed.
+    sizes : Sizes
+        What each topic takes; handed to every sink.
     registry : CollectorRegistry
         The metrics of the process, served as ``/metrics`` on loopback.
     """
@@ -70,6 +74,8 @@ class Part:
         self._processed = Counter("penstock_processed", "Records worked on.", registry=self.registry)
         self._last_progress = Gauge("penstock_last_progress_seconds", "Unix time of the last record worked on.", registry=self.registry)
         self._lag = Gauge("penstock_lag", "Records that wait in front of the part.", registry=self.registry)
+        too_large = self.counter("output_too_large", "Records that were larger than their topic takes: cut, or set aside.", ["topic"])
+        self.sizes = Sizes(load_topics().values(), prefix=self.settings.topic_prefix, count=lambda topic: too_large.labels(topic).inc())
         ProcessCollector(registry=self.registry)
 
     @property

@@ -22,7 +22,11 @@ from operators.tables.side import SideTables
 from operators.tokens import sign_page
 from schemas.features import ServedPage
 from schemas.feed import FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
+from schemas.fitting import fit_response
+from schemas.topics import load_topics
 
+AROUND_BYTES = 32_768
+"""Room in a record of an answer for its key, the headers that are echoed, and `latency_ms`."""
 POLICY = "spaced_epsilon_slots"
 EXHAUSTED = frozenset((AlreadySeen.reason, ServedThisSession.reason, NEAR_DUPLICATE))
 
@@ -31,13 +35,15 @@ EXHAUSTED = frozenset((AlreadySeen.reason, ServedThisSession.reason, NEAR_DUPLIC
 class Answer:
     """An answer, its lineage, and the page to remember (None where nobody is shown anything).
 
-    `response` and `served` carry no `latency_ms` yet: `timed` fills it in, `served.response_sha256` is of the bytes without it.
+    `lost` names what the response had to give up to fit its topic. `response` and `served` carry no `latency_ms` yet: `timed` fills it in,
+    `served.response_sha256` is of the bytes without it.
     """
 
     response: FeedResponse
     served: ServedRecord
     page: ServedPage | None
     outcome: Outcome
+    lost: tuple[str, ...] = ()
 
     def timed(self, latency_ms: dict[str, float]) -> tuple[FeedResponse, ServedRecord]:
         """Return response and lineage with the time that each stage took."""
@@ -78,6 +84,7 @@ class FeedEngine:
         self.seed = seed
         self.worker = worker
         self.pipeline = feed_pipeline() if pipeline is None else pipeline
+        self.answer_bytes = load_topics()["feed.responses"].record_bytes - AROUND_BYTES
 
     def answer(
         self,
@@ -124,7 +131,7 @@ class FeedEngine:
             outcome = self.pipeline.run(asked, limit=request.limit, skip=outcome.skipped)
         level = self._level(asked, outcome, exhausted)
         items = self._items(asked, outcome)
-        response = FeedResponse(
+        whole = FeedResponse(
             request_id=request_id,
             user_id=request.user_id,
             now_ms=now_ms,
@@ -133,6 +140,9 @@ class FeedEngine:
             next_cursor=_cursor(request_id, now_ms),
             model_versions=self._versions(),
         )
+        # Cut before its lineage is written and its page remembered: both are of what the person gets.
+        response, lost = fit_response(whole, self.answer_bytes)
+        outcome = replace(outcome, slots=outcome.slots[: len(response.items)])
         served = lineage(
             asked,
             outcome,
@@ -140,7 +150,7 @@ class FeedEngine:
             response,
             Arrival(raw=raw, read=read, sequence=sequence, attempt=attempt, worker=self.worker, seed=self.seed),
         )
-        return Answer(response, served, self._page(asked, outcome, items), outcome)
+        return Answer(response, served, self._page(asked, outcome, response.items), outcome, lost)
 
     def _level(self, asked: Query, outcome: Outcome, exhausted: bool) -> Level:
         if not outcome.slots:

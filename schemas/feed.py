@@ -140,7 +140,8 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     """Lineage of one answer on `feed.served` (key: user_id): all that the answer depended on, and what became of each candidate.
 
     `offsets` is, per side topic (`topic/partition`), the next offset not yet applied when the answer was made. `features` is
-    float32 of shape (n_features, n_items), in the order of `items`.
+    float32 of shape (n_features, n_items), in the order of `items`. `lost` names the fields that were emptied because the record would not
+    have fitted its topic (`read`, then `candidates`): such an answer cannot be reproduced.
     """
 
     TYPE: ClassVar[str] = "penstock.feed.served"
@@ -171,6 +172,7 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     features: bytes
     response_sha256: str
     latency_ms: dict[str, float] = {}
+    lost: list[str] = []
 
     def candidate_counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many candidates each source found, and how many were dropped for each reason."""
