@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from schemas.base import Message
 
@@ -58,7 +60,7 @@ class Objective(Message, frozen=True, kw_only=True):
 
     version: str
     heads: dict[str, float]
-    exploration_rate: float = 0.05
+    exploration_rate: Annotated[float, Meta(ge=0, le=1)] = 0.05
 
 
 class LearningMetrics(Message, frozen=True, kw_only=True):
