@@ -29,6 +29,10 @@ class Message:
         return self.size
 
 
+def take_from(turns: Turns, read: list[Any], most: int = 1_000) -> list[Any]:
+    return turns.take(read, most)
+
+
 def flood(n: int, size: int, partition: int = 0) -> list[Any]:
     return [Message(partition, offset, size) for offset in range(n)]
 
@@ -40,9 +44,9 @@ def test_what_is_little_goes_through_as_it_was_read() -> None:
 
 def test_one_message_behind_a_flood_of_another_partition_is_in_the_next_batch() -> None:
     turns = Turns(turn_bytes=200)
-    first = turns.take(flood(100, 100), 1_000)
+    first = take_from(turns, flood(100, 100))
     assert [one.at for one in first] == [0, 1]
-    second = turns.take(flood(1, 100, 1), 1_000)
+    second = take_from(turns, flood(1, 100, 1))
     assert [(one.partition(), one.at) for one in second] == [(0, 2), (1, 0)]
 
 
@@ -75,7 +79,7 @@ def test_every_message_comes_out_once_and_in_the_order_of_its_partition(reads: l
     seen: dict[int, list[int]] = defaultdict(list)
 
     def take(read: list[Any]) -> None:
-        batch = turns.take(read, most)
+        batch = take_from(turns, read, most)
         assert len(batch) <= most
         for one in batch:
             seen[one.partition()].append(one.at)
