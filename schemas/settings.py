@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.feed import DEFAULT_AGE
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +37,7 @@ class Settings(BaseSettings):
     token_secret: SecretStr | None = None
     future_skew_ms: int = 300_000
     exact_below: int = 20_000
+    default_age: int = Field(default=DEFAULT_AGE, ge=0)
 
     def kafka(self) -> dict[str, str]:
         """Return the connection properties of librdkafka."""
