@@ -157,8 +157,7 @@ def main() -> None:
     """Run the part."""
     with hosted("catalog") as part:
         flow = CatalogFlow(part)
-        part.wait_for_topics()
-        if not part.shutdown.requested:
+        if part.wait_for_topics():
             run_app(flow.app, part, last=flow.view.close)
 
 

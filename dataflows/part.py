@@ -95,8 +95,8 @@ class Part:
         self._topics.add(full)
         return full
 
-    def wait_for_topics(self) -> None:
-        """Block until the broker answers and has every topic that :meth:`topic` named, or until shutdown is requested."""
+    def wait_for_topics(self) -> bool:
+        """Block until the broker answers and has every topic that :meth:`topic` named; return False if shutdown was requested instead."""
         client = AdminClient({**self.settings.kafka(), "log_level": 0})
         wait_s = _FIRST_WAIT_S
         while self._topics and not self.shutdown.requested:
@@ -106,10 +106,11 @@ class Part:
                 self.log.warning("broker does not answer, waiting", bootstrap_servers=self.settings.bootstrap_servers, error=str(error))
             else:
                 if not missing:
-                    return
+                    return True
                 self.log.warning("topics are missing, waiting", missing=missing, do="run `penstock topics apply`")
             self._pause(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        return not self.shutdown.requested
 
     def ready(self) -> None:
         """Say that the part does its work from now on; start-up objects are taken out of garbage collection."""
@@ -235,8 +236,7 @@ def run_part(
     """
     with hosted(name) as part:
         dataflow = flow(part)
-        part.wait_for_topics()
-        if part.shutdown.requested:
+        if not part.wait_for_topics():
             return
         if ready_at_start:
             part.ready()
