@@ -12,7 +12,7 @@ import msgspec
 
 from dataflows.envelope import Asked, Envelope, Refused, read_request, refused
 from dataflows.feed_metrics import FeedMetrics
-from dataflows.kafka import Batch, Outgoing, SideBatch
+from dataflows.kafka import Batch, Outgoing, SideBatch, outgoing_letter
 from dataflows.logs import Log
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
@@ -269,6 +269,7 @@ class Answering:
 
     def _reply(self, one: Asked, answer: Answer, latency_ms: dict[str, float]) -> list[Outgoing]:
         response, served = answer.timed(latency_ms)
+        self.metrics.event("cut", 1 if answer.lost else 0)
         self.engine.went_out(answer)
         for stage in answer.outcome.errors.keys() - self._failing:
             self.log.error("a stage failed", stage=stage, error=answer.outcome.errors[stage], request_id=response.request_id)
@@ -291,8 +292,7 @@ class Answering:
     def _refusal(self, one: Refused) -> list[Outgoing]:
         self.metrics.event(one.letter.reason.value)
         place = self._expect(one.envelope)
-        letter = Outgoing(self.topics.letters, one.letter.letter_id.encode(), encode(one.letter), tag=place)
-        return [self._response(one.envelope, one.response, place), letter]
+        return [self._response(one.envelope, one.response, place), outgoing_letter(self.topics.letters, one.letter, tag=place)]
 
     def _expect(self, envelope: Envelope) -> Place:
         place = envelope.topic, envelope.partition, envelope.offset

@@ -27,7 +27,6 @@ from operators.feed import FeedEngine
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.tables.side import SideTables
 from schemas.catalog import SegmentAnnounced
-from schemas.dlq import LARGEST_LETTER
 
 GROUP = "penstock.feed"
 STORE_TIMEOUT_S = 0.1
@@ -105,10 +104,10 @@ def flow(part: Part) -> Dataflow:
         future_skew_ms=part.settings.future_skew_ms,
         done=done,
     )
-    replies = KafkaSink(connection, linger=timedelta(0), acks="1", idempotent=False, on_delivered=answering.delivered, name="replies")
-    lineage = KafkaSink(
-        {"compression.type": "lz4", **connection, "message.max.bytes": LARGEST_LETTER}, on_delivered=answering.delivered, name="lineage"
+    replies = KafkaSink(
+        connection, sizes=part.sizes, linger=timedelta(0), acks="1", idempotent=False, on_delivered=answering.delivered, name="replies"
     )
+    lineage = KafkaSink({"compression.type": "lz4", **connection}, sizes=part.sizes, on_delivered=answering.delivered, name="lineage")
 
     def turn() -> None:
         replies.poll()

@@ -56,5 +56,5 @@ class FeedMetrics:
             self._stages[stage].observe(spent_ms / 1_000)
 
     def event(self, what: str, n: int = 1) -> None:
-        """Count requests that were expired, refused, repeated, answered again, or answered without the store."""
+        """Count requests that were expired, refused, repeated, answered again, cut to fit, or answered without the store."""
         self._events.labels(what).inc(n)

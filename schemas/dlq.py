@@ -31,7 +31,9 @@ class ReasonCode(StrEnum):
 class DeadLetter(Message, frozen=True, kw_only=True):
     """A record set aside (`telemetry.dlq`; key: `topic/partition/offset/index`, so that repeats after a crash fold).
 
-    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself).
+    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself). Where the
+    record was too large, `raw` is its beginning and `raw_bytes` the size of the whole; `offset` of a record that was never written is the
+    CRC-32 of its value.
     """
 
     TYPE: ClassVar[str] = "penstock.dead_letter"
@@ -49,6 +51,7 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     at_ms: int
     key: bytes | None = None
     raw: bytes
+    raw_bytes: int | None = None
 
     @property
     def letter_id(self) -> str:

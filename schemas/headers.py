@@ -23,6 +23,14 @@ CE_TYPE = "ce_type"
 CE_TIME = "ce_time"
 TRACEPARENT = "traceparent"
 
+# Of a dead letter: why it was set aside, and where it came from.
+DLQ_REASON = "dlq_reason"
+DLQ_TOPIC = "dlq_topic"
+DLQ_PARTITION = "dlq_partition"
+DLQ_OFFSET = "dlq_offset"
+DLQ_EVENT_INDEX = "dlq_event_index"
+DLQ_ATTEMPT = "dlq_attempt"
+
 _MOST_DIGITS = 18
 
 

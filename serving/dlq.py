@@ -87,8 +87,15 @@ def resent_value(letter: DeadLetter) -> bytes:
     Raises
     ------
     ContractError
-        When the letter names an event that its record does not have.
+        When the letter names an event that its record does not have, or holds the beginning of its record only.
     """
+    if letter.raw_bytes is not None:
+        raise ContractError(
+            expected=f"the whole record of {letter.raw_bytes} bytes",
+            got=f"its first {len(letter.raw)}",
+            where=letter.letter_id,
+            do="send the record again from where it came from",
+        )
     if letter.event_index < 0:
         return letter.raw
     try:
