@@ -28,7 +28,8 @@ class ReasonCode(StrEnum):
 class DeadLetter(Message, frozen=True, kw_only=True):
     """A record set aside (`telemetry.dlq`; key: `topic/partition/offset/index`, so that repeats after a crash fold).
 
-    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself).
+    `raw` is the whole record as it came, unchanged; where the record was too large for that, its beginning, and `raw_size` the bytes of the
+    whole. `event_index` names the event of a batch that failed (-1: the record itself).
     """
 
     TYPE: ClassVar[str] = "penstock.dead_letter"
@@ -46,6 +47,7 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     at_ms: int
     key: bytes | None = None
     raw: bytes
+    raw_size: int | None = None
 
     @property
     def letter_id(self) -> str:

@@ -15,7 +15,7 @@ MAX_LIMIT = 100
 
 
 class Level(StrEnum):
-    """How far an answer had to step down, best first."""
+    """How far an answer had to step down, best first; an answer with `error` is no feed at all."""
 
     FULL = "full"
     ONLINE_MODEL = "online_model"
@@ -24,6 +24,7 @@ class Level(StrEnum):
     REGIONAL_TRENDING = "regional_trending"
     GLOBAL_POPULAR = "global_popular"
     EMPTY_CATALOGUE = "empty_catalogue"
+    ERROR = "error"
 
 
 class FeedRequest(Message, frozen=True, kw_only=True):
