@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from dataflows.envelope import Envelope
+from dataflows.reply_topics import ReplyTopics
+from operators.cursor import read_cursor
 from schemas.codec import DecodeError, decode
 from schemas.dlq import DeadLetter, ReasonCode
 from schemas.feed import MAX_LIMIT, FeedRequest, FeedResponse, Level, RequestError
@@ -74,7 +75,11 @@ class Refused:
 
 
 def read_request(
-    envelope: Envelope, *, future_skew_ms: int, check_headers: Callable[[Envelope], None] = lambda _envelope: None
+    envelope: Envelope,
+    *,
+    future_skew_ms: int,
+    secret: bytes | None = None,
+    replies: ReplyTopics | None = None,
 ) -> Asked | Refused:
     """Read a request, or say why it cannot be taken; never raises.
 
@@ -82,14 +87,21 @@ def read_request(
     ----------
     future_skew_ms
         A "now" that lies further past the broker's stamp than this is refused.
-    check_headers
-        Raises DecodeError where the request's headers cannot be honoured.
+    secret
+        The key of cursors; None looks at none, as where a request is read again that was answered.
+    replies
+        Where answers may go; None looks at no header.
     """
     try:
-        check_headers(envelope)
-        return _asked(envelope, future_skew_ms)
+        if replies is not None:
+            envelope.check()
+            replies.check(envelope)
+        asked = _asked(envelope, future_skew_ms)
+        if secret is not None and asked.request.cursor is not None:
+            read_cursor(secret, asked.request.user_id, asked.request.cursor)
     except DecodeError as error:
         return refused(envelope, error)
+    return asked
 
 
 def failed(envelope: Envelope, error: Exception) -> Refused:

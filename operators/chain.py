@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from operators.filters.blocked import HiddenByPerson, Moderated
-from operators.filters.eligibility import NotEligible
-from operators.filters.listed import NotInCatalogue
+from operators.filters.eligibility import AboveAge, OtherLanguage, OtherRegion
+from operators.filters.listed import NotAvailable, NotInCatalogue
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedLastPage, ServedThisSession
 from operators.pipeline import Pipeline, SideEffect
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
-from operators.reranking.page import SpacedPage
+from operators.reranking.page import NEAR_DUPLICATE, SpacedPage
 from operators.retrieval.exploration import ExplorationPool
 from operators.retrieval.followed import FollowedCreators
 from operators.retrieval.fresh import FreshUploads
@@ -23,9 +23,21 @@ from operators.retrieval.trending import Trending, TrendingInCategories, Trendin
 from operators.retrieval.vectors import NearTaste
 from operators.retrieval.whole import WholeCatalogue
 
+SAFETY = (Moderated.reason, HiddenByPerson.reason, NotInCatalogue.reason, NotAvailable.reason, AboveAge.reason)
+"""Rules that never give way; where one cannot be checked, nothing passes."""
+
+HISTORY = (AlreadySeen.reason, NEAR_DUPLICATE, ServedThisSession.reason, ServedLastPage.reason)
+"""Rules about what was shown before, in the order in which they give way, the first two together; then those about the place."""
+
+_PLACE = ((), (OtherLanguage.reason,), (OtherRegion.reason,), (OtherLanguage.reason, OtherRegion.reason))
+RELAXATIONS = tuple((*HISTORY[:n], *place) for place in _PLACE for n in (0, 2, 3, 4))[1:]
+"""What gives way together, the mildest first. A rule that need not have given way is put back: where a person's language has nothing to
+show at all, what comes instead is what was not shown yet."""
+
 
 def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
     """Return the feed's stages: what runs, in which order of importance, and how much of each."""
+    whole = WholeCatalogue(most=1_200)
     return Pipeline(
         sources=(
             WatchedTogether(most=700),
@@ -38,14 +50,17 @@ def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
             FreshUploads(most=60),
             Popular(most=250),
             ExplorationPool(most=50),
-            WholeCatalogue(most=1_200),
+            whole,
         ),
         explorer=ExplorationPool.name,
         filters=(
             NotInCatalogue(),
             Moderated(),
             HiddenByPerson(),
-            NotEligible(),
+            NotAvailable(),
+            AboveAge(),
+            OtherRegion(),
+            OtherLanguage(),
             ServedThisSession(),
             ServedLastPage(),
             AlreadySeen(),
@@ -53,5 +68,8 @@ def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
         hydrator=FeatureTable(),
         scorer=OnlineRanker(initial=INITIAL),
         selector=SpacedPage(),
+        last_resort=whole,
+        safety=SAFETY,
+        relaxations=RELAXATIONS,
         side_effects=side_effects,
     )

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from operators.tables.neighbours import Joined
 from operators.tables.side import SideTables
 from schemas.codec import DecodeError, unpack
-from schemas.features import ServedPage, Taken, UserState
-from schemas.feed import FeedRequest, ReadState
+from schemas.features import Profile, ServedPage, Taken, UserState
+from schemas.feed import DEFAULT_AGE, FeedRequest, ReadState
+from schemas.locale import language_of, region_of
 
 Rows = NDArray[np.intp]
 
@@ -68,8 +69,10 @@ class Query:
         What was served in this session (the last 30 minutes), oldest first, this request's own page left out.
     seed : bytes
         Source of all chance in the answer: a hash of the system's seed and the request id.
-    relaxed
-        Reasons that are not enforced this time, because nothing would be left to show.
+    repeated
+        The page that was served to the request's cursor before, None where there is none.
+    default_age
+        Age in years of somebody of whom no age is known.
     """
 
     tables: SideTables
@@ -81,7 +84,8 @@ class Query:
     seen: tuple[bytes, ...]
     pages: tuple[ServedPage, ...]
     seed: bytes
-    relaxed: frozenset[str] = frozenset()
+    repeated: ServedPage | None = None
+    default_age: int = DEFAULT_AGE
 
     @cached_property
     def recent(self) -> Taste:
@@ -177,13 +181,23 @@ class Query:
 
     @cached_property
     def region(self) -> str | None:
-        """The region of the request, if told."""
-        return None if self.request.context is None else self.request.context.region
+        """The region of the request, else that of the person, in canonical form; None where neither is told."""
+        told = None if self.request.context is None else region_of(self.request.context.region)
+        return told or (None if self._profile is None else region_of(self._profile.region))
 
     @cached_property
     def language(self) -> str | None:
-        """The language of the request, if told."""
-        return None if self.request.context is None else self.request.context.language
+        """The language of the request, else that of the person, in canonical form; None where neither is told."""
+        told = None if self.request.context is None else language_of(self.request.context.language)
+        return told or (None if self._profile is None else language_of(self._profile.language))
+
+    @cached_property
+    def age(self) -> int:
+        """The years that the person has surely lived: somebody whose birthday is not known had none yet this year."""
+        if self._profile is None or self._profile.birth_year is None:
+            return self.default_age
+        year = 1970 + int(np.datetime64(self.now_ms, "ms").astype("datetime64[Y]").astype(np.int64))
+        return year - self._profile.birth_year - 1
 
     def rows_of(self, video_ids: list[str]) -> Rows:
         """Return the rows of the ids that were ever mentioned, order kept."""
@@ -203,6 +217,10 @@ class Query:
         keys ^= keys >> np.uint64(32)
         keys *= np.uint64(0xD6E8_FEB8_6659_FD93)
         return keys ^ (keys >> np.uint64(32))
+
+    @property
+    def _profile(self) -> Profile | None:
+        return None if self.state is None else self.state.profile
 
     @cached_property
     def _products(self) -> NDArray[np.float32]:
@@ -225,16 +243,28 @@ class Query:
         return [code for code in map(self.tables.creators.find, creators) if code >= 0]
 
 
-def query(*, tables: SideTables, request: FeedRequest, request_id: str, now_ms: int, read: ReadState, seed: int) -> Query:
+def query(
+    *,
+    tables: SideTables,
+    request: FeedRequest,
+    request_id: str,
+    now_ms: int,
+    read: ReadState,
+    seed: int,
+    default_age: int = DEFAULT_AGE,
+) -> Query:
     """Make the query of a request from what was read of its person; a state or page that cannot be read counts as not there.
 
     Parameters
     ----------
     seed
         The system's seed; with the request id it fixes every draw.
+    default_age
+        Age in years of somebody of whom no age is known.
     """
     tables.items.hash_new_rows()
-    pages = [page for page in map(_page, read.pages) if page is not None and page.request_id != request_id]
+    pages = [page for page in map(_page, read.pages) if page is not None]
+    repeated = [page for page in pages if page.after and page.after == request.cursor]
     return Query(
         tables=tables,
         request=request,
@@ -243,8 +273,10 @@ def query(*, tables: SideTables, request: FeedRequest, request_id: str, now_ms: 
         available=read.available,
         state=_state(read.state),
         seen=tuple(read.seen[generation] for generation in sorted(read.seen)),
-        pages=tuple(page for page in pages if now_ms - page.at_ms < SESSION_MS),
+        pages=tuple(page for page in pages if now_ms - page.at_ms < SESSION_MS and page.request_id != request_id),
         seed=blake2b(f"{seed}/{request_id}".encode(), digest_size=16).digest(),
+        repeated=repeated[-1] if repeated else None,
+        default_age=default_age,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from operators.pipeline import REPEATED
 from operators.query import Query
 from operators.retrieval.exploration import ExplorationPool
 from operators.retrieval.followed import FollowedCreators
@@ -26,6 +27,7 @@ PLAIN = {
     Popular.name: "Popular today",
     ExplorationPool.name: "Something new for you",
     WholeCatalogue.name: "Worth a try",
+    REPEATED: "Shown before",
 }
 
 

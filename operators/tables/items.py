@@ -10,7 +10,8 @@ from schemas.catalog import CatalogItem
 from schemas.keys import SEEN_HASHES
 
 MAX_TAGS = 8
-NEVER_MS = -1
+UNKNOWN_MS = -1
+NEVER_MS = 2**63 - 1
 
 
 class ItemTable:
@@ -53,7 +54,8 @@ class ItemTable:
         self.region = videos.column(np.int32, fill=-1)
         self.language = videos.column(np.int32, fill=-1)
         self.age_rating = videos.column(np.int16)
-        self.uploaded_ms = videos.column(np.int64, fill=NEVER_MS)
+        self.uploaded_ms = videos.column(np.int64, fill=UNKNOWN_MS)
+        self.expires_ms = videos.column(np.int64, fill=NEVER_MS)
         self.duration_ms = videos.column(np.int64, fill=-1)
         self.hashes = videos.column(np.uint64)
         self.seen_bits = videos.column(np.uint16, width=(SEEN_HASHES,))
@@ -77,7 +79,8 @@ class ItemTable:
         self.region.values[row] = self.regions.code(item.region)
         self.language.values[row] = self.languages.code(item.language)
         self.age_rating.values[row] = item.age_rating
-        self.uploaded_ms.values[row] = NEVER_MS if item.uploaded_ms is None else item.uploaded_ms
+        self.uploaded_ms.values[row] = UNKNOWN_MS if item.uploaded_ms is None else item.uploaded_ms
+        self.expires_ms.values[row] = NEVER_MS if item.expires_ms is None else item.expires_ms
         self.duration_ms.values[row] = -1 if item.duration_ms is None else item.duration_ms
         self.listed.values[row] = True
 

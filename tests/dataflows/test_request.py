@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dataflows.envelope import Envelope
 from dataflows.reply_topics import ReplyTopics
 from dataflows.request import MAX_REQUEST_BYTES, Asked, Refused, failed, read_request
+from operators.cursor import cursor_after
 from schemas import headers
 from schemas.codec import decode, encode
 from schemas.dlq import DeadLetter
@@ -23,6 +24,7 @@ from schemas.feed import FeedRequest, FeedResponse, Level, RequestError
 
 NOW_MS = 1_700_000_000_000
 RESPONSES = "feed.responses"
+SECRET = b"0123456789abcdef"
 
 
 def message(value: bytes | None, *fields: tuple[str, bytes | None], stamp_ms: int = NOW_MS) -> Message:
@@ -35,12 +37,7 @@ def message(value: bytes | None, *fields: tuple[str, bytes | None], stamp_ms: in
 def read(value: bytes | None, *fields: tuple[str, bytes | None]) -> Asked | Refused:
     """Read a request as a worker does."""
     replies = ReplyTopics(default=RESPONSES, listed=["mine", "our.*"], own=["catalog.items"], look=lambda: {RESPONSES: 8, "mine": 2})
-
-    def check(envelope: Envelope) -> None:
-        envelope.check()
-        replies.check(envelope)
-
-    return read_request(Envelope.of(message(value, *fields)), future_skew_ms=1_000, check_headers=check)
+    return read_request(Envelope.of(message(value, *fields)), future_skew_ms=1_000, secret=SECRET, replies=replies)
 
 
 def error(value: bytes | None, *fields: tuple[str, bytes | None]) -> RequestError:
@@ -123,6 +120,15 @@ def test_a_header_that_cannot_be_honoured_is_an_error_that_names_it(name: str, v
     assert (found.code, found.got, found.path) == (code, got, f"header {name}")
     assert found.do
     assert "FeedRequest" not in found.do
+
+
+def test_a_cursor_is_taken_from_the_person_whom_it_was_given_to_and_from_nobody_else() -> None:
+    cursor = cursor_after(SECRET, "u", request_id="r", at_ms=NOW_MS)
+    assert isinstance(read(body(cursor=cursor)), Asked)
+    for value in (body(cursor=cursor, user_id="other"), body(cursor="MTcwMDAw"), body(cursor=""), body(cursor="é")):
+        found = error(value)
+        assert (found.code, found.path) == ("invalid_value", "$.cursor")
+        assert found.do == "send the next_cursor of an answer to the same person, or leave it out"
 
 
 def test_too_many_headers_are_refused_and_other_peoples_headers_are_not() -> None:
@@ -209,12 +215,7 @@ def test_any_bytes_are_read_or_refused_by_an_answer_and_a_letter_that_fit(
 ) -> None:
     replies = ReplyTopics(default=RESPONSES, listed=["our.*"], own=[], look=lambda: {RESPONSES: 8})
     envelope = Envelope.of(message(value, *fields, stamp_ms=stamp_ms))
-
-    def check(one: Envelope) -> None:
-        one.check()
-        replies.check(one)
-
-    one = read_request(envelope, future_skew_ms=1_000, check_headers=check)
+    one = read_request(envelope, future_skew_ms=1_000, secret=SECRET, replies=replies)
     assert envelope.overdue_ms(NOW_MS) >= 0
     if isinstance(one, Asked):
         assert decode(FeedRequest, encode(one.request)) == one.request

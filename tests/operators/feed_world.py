@@ -17,7 +17,7 @@ from schemas.base import Message
 from schemas.catalog import CatalogItem, ItemVector, SegmentAnnounced
 from schemas.codec import encode, pack
 from schemas.features import Decayed, EntityCounters, Neighbours, Pane, ServedPage, TagInterest, Taken, TrendingList, UserState
-from schemas.feed import FeedRequest, ReadState
+from schemas.feed import DEFAULT_AGE, FeedRequest, ReadState
 from schemas.keys import SEEN_BITS
 from schemas.telemetry import Context
 
@@ -207,10 +207,12 @@ def ask(
     request_id: str = "r1",
     seed: int = 0,
     context: Context | None = None,
+    cursor: str | None = None,
+    default_age: int = DEFAULT_AGE,
     **known: object,
 ) -> Query:
     """A query."""
-    request = FeedRequest(user_id="u", context=context)
+    request = FeedRequest(user_id="u", context=context, cursor=cursor)
     return query(
         tables=made,
         request=request,
@@ -218,6 +220,7 @@ def ask(
         now_ms=NOW_MS,
         read=read(person, **known),  # type: ignore[arg-type]
         seed=seed,
+        default_age=default_age,
     )
 
 
