@@ -283,14 +283,7 @@ class Answering:
 
     def _response(self, envelope: Envelope, response: FeedResponse, place: Place) -> Outgoing:
         topic, partition = self.replies.destination(envelope, response.request_id)
-        return Outgoing(
-            topic,
-            response.request_id.encode(),
-            encode(response),
-            partition=partition,
-            headers=envelope.reply_headers(response),
-            tag=place,
-        )
+        return Outgoing(topic, response.request_id.encode(), encode(response), partition, envelope.reply_headers(response), tag=place)
 
     def _refusal(self, one: Refused) -> list[Outgoing]:
         self.metrics.event(one.letter.reason.value)

@@ -13,6 +13,7 @@ from operators.pipeline import Pipeline, SideEffect
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import NEAR_DUPLICATE, SpacedPage
+from operators.retrieval.categories import LikedCategories
 from operators.retrieval.exploration import ExplorationPool
 from operators.retrieval.followed import FollowedCreators
 from operators.retrieval.fresh import FreshUploads
@@ -27,12 +28,12 @@ SAFETY = (Moderated.reason, HiddenByPerson.reason, NotInCatalogue.reason, NotAva
 """Rules that never give way; where one cannot be checked, nothing passes."""
 
 HISTORY = (AlreadySeen.reason, NEAR_DUPLICATE, ServedThisSession.reason, ServedLastPage.reason)
-"""Rules about what was shown before, in the order in which they give way, the first two together; then those about the place."""
+"""Rules about what was shown before, in the order in which they give way; the first two do so together."""
 
 _PLACE = ((), (OtherLanguage.reason,), (OtherRegion.reason,), (OtherLanguage.reason, OtherRegion.reason))
 RELAXATIONS = tuple((*HISTORY[:n], *place) for place in _PLACE for n in (0, 2, 3, 4))[1:]
-"""What gives way together, the mildest first. A rule that need not have given way is put back: where a person's language has nothing to
-show at all, what comes instead is what was not shown yet."""
+"""What gives way together, the mildest first. History gives way before the language, the language before the region. Where one of these
+two must, history is enforced again as far as it can be: of what comes instead, first comes what was not shown yet."""
 
 
 def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
@@ -42,6 +43,7 @@ def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
         sources=(
             WatchedTogether(most=700),
             FollowedCreators(most=60),
+            LikedCategories(most=180),
             NearTaste(most=120),
             PopularOnSurface(most=400),
             TrendingInRegion(most=60),

@@ -29,7 +29,8 @@ POLICY_OF_REPEATS = "repeated_page"
 class Answer:
     """An answer, its lineage, and the page to remember, if there is one.
 
-    There is none where nobody is shown anything, and where it is remembered already. `response` and `served` carry no `latency_ms` yet: `timed` fills it in, `served.response_sha256` is of the bytes without it.
+    There is none where nobody is shown anything, and where it is remembered already. `response` and `served` carry no `latency_ms` yet:
+    `timed` fills it in, `served.response_sha256` is of the bytes without it.
     """
 
     response: FeedResponse
@@ -52,8 +53,8 @@ class FeedEngine:
     The same request, state read, tables and skipped stages give the same bytes, whatever came before and wherever rows lie.
 
     The level of an answer: `full` where all that is known took part (before anything was learned, that is the initial weights);
-    `online_model` where the page could not be made by the rules of re-ranking, so that the ranker's order stands; `cf_cache` where the ranker
-    failed, so that the retrieval order stands; `regional_trending` and `global_popular` where the store did not answer, so that nothing is
+    `online_model` where re-ranking failed, so that the ranker's order stands; `cf_cache` where the ranker failed, so that the retrieval
+    order stands; `regional_trending` and `global_popular` where the store did not answer, so that nothing is
     known of the person (the first if the region has a trending list); `global_popular` also where rules gave way so that there is something
     to show (`relaxed`); `nothing_allowed` where all that the catalogue lists is blocked, hidden, not available at this time or above the
     person's age; `empty_catalogue` where it lists nothing. `user_cache` belongs to a stage that does not exist yet.
@@ -211,7 +212,7 @@ class FeedEngine:
         )
         scores = np.nan_to_num(outcome.scores[places], nan=0.0, posinf=0.0, neginf=0.0).tolist()
         sources = self._sources(outcome)
-        why = reasons(asked, rows, sources)
+        why = reasons(asked, rows, sources, self.pipeline.sources, outcome)
         items = []
         for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
             record = self.tables.items.records[row]

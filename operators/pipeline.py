@@ -48,6 +48,9 @@ class Source(Protocol):
     def retrieve(self, query: Query) -> Found:
         """Return candidates, best first, each once; none is an answer too."""
 
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Return why each of its candidates is shown, in words that are true; empty where it has nothing to say."""
+
 
 class Hydrator(Protocol):
     """Looks up what the ranker wants to know of the candidates."""
@@ -223,7 +226,7 @@ class Pipeline:
 
     def _widened(self, query: Query, found: list[Rows], outcome: Outcome, skip: Collection[str]) -> Outcome:
         """Return the candidates together with the best of the rest of the catalogue that the fewest rules take out."""
-        if self.last_resort is None:
+        if self.last_resort is None or not self.safety.isdisjoint(outcome.skipped):
             return outcome
         if LAST_RESORT in skip:
             outcome.skip(LAST_RESORT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
@@ -37,3 +39,7 @@ class WholeCatalogue:
     def best(self, query: Query, rows: Rows) -> Rows:
         """Return the most popular of `rows`, at most `most`."""
         return best(rows, query.tables.counters.popular_key.values[rows], query.tables.items.hashes.values, self.most).rows
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say that nothing speaks for them in particular."""
+        return ["Worth a try"] * len(rows)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from operators.chain import feed_pipeline
+from operators.chain import RELAXATIONS, SAFETY, feed_pipeline
 from operators.outcome import Outcome
 from operators.pipeline import Found, Pipeline, Selection
 from operators.query import Query, Rows
@@ -283,6 +283,9 @@ def test_the_feeds_own_chain_names_its_stages() -> None:
     stages = feed_pipeline()
     assert len(set(stages.source_names)) == len(stages.source_names) <= 16
     assert len(set(stages.reasons)) == len(stages.reasons)
+    assert set(SAFETY) == stages.safety <= set(stages.reasons)
+    assert set(RELAXATIONS[-1]) == set(stages.rules)
+    assert len(set(RELAXATIONS)) == len(RELAXATIONS) == 15
 
 
 @pytest.mark.parametrize("limit", [1, 20, 100])
