@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -69,7 +69,7 @@ def build(
 
 
 def _record(message: Message) -> RawRecord:
-    found = dict(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+    found = dict(headers.pairs(message) or ())
     return RawRecord(
         str(message.topic()),
         int(message.partition() or 0),

@@ -31,6 +31,7 @@ LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.
 Count = Callable[[str, int], None]
 """Takes the name of what happened, and how often."""
 
+_LOOK_S = 1.0
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -101,7 +102,7 @@ class Part:
         wait_s = _FIRST_WAIT_S
         while self._topics and not self.shutdown.requested:
             try:
-                missing = sorted(self._topics - client.list_topics(timeout=2.0).topics.keys())
+                missing = sorted(self._topics - client.list_topics(timeout=_LOOK_S).topics.keys())
             except KafkaException as error:
                 self.log.warning("broker does not answer, waiting", bootstrap_servers=self.settings.bootstrap_servers, error=str(error))
             else:

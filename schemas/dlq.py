@@ -32,7 +32,7 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     """A record set aside (`telemetry.dlq`; key: `topic/partition/offset/index`, so that repeats after a crash fold).
 
     `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself). Where the
-    record was too large, `raw` is its beginning and `raw_bytes` the size of the whole; `offset` of a record that was never written is the
+    record was too large, `raw` is its beginning and `raw_size` the size of the whole; `offset` of a record that was never written is the
     CRC-32 of its value.
     """
 
@@ -51,7 +51,7 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     at_ms: int
     key: bytes | None = None
     raw: bytes
-    raw_bytes: int | None = None
+    raw_size: int | None = None
 
     @property
     def letter_id(self) -> str:

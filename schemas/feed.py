@@ -17,7 +17,7 @@ DEFAULT_AGE = 17
 
 
 class Level(StrEnum):
-    """How far an answer had to step down, best first."""
+    """How far an answer had to step down, best first; an answer with `error` is no feed at all."""
 
     FULL = "full"
     ONLINE_MODEL = "online_model"
@@ -27,6 +27,7 @@ class Level(StrEnum):
     GLOBAL_POPULAR = "global_popular"
     NOTHING_ALLOWED = "nothing_allowed"
     EMPTY_CATALOGUE = "empty_catalogue"
+    ERROR = "error"
 
 
 class FeedRequest(Message, frozen=True, kw_only=True):

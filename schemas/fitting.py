@@ -86,10 +86,10 @@ def _beginning(name: str, most: int) -> Step:
 
 
 def _raw(letter: DeadLetter, limit: int) -> DeadLetter:
-    whole = len(letter.raw) if letter.raw_bytes is None else letter.raw_bytes
+    whole = len(letter.raw) if letter.raw_size is None else letter.raw_size
 
     def first(n: int) -> DeadLetter:
-        return replace(letter, raw=letter.raw[:n], raw_bytes=whole)
+        return replace(letter, raw=letter.raw[:n], raw_size=whole)
 
     return first(_most(len(letter.raw), lambda n: len(encode(first(n))) <= limit))
 

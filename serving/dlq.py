@@ -89,9 +89,9 @@ def resent_value(letter: DeadLetter) -> bytes:
     ContractError
         When the letter names an event that its record does not have, or holds the beginning of its record only.
     """
-    if letter.raw_bytes is not None:
+    if letter.raw_size is not None:
         raise ContractError(
-            expected=f"the whole record of {letter.raw_bytes} bytes",
+            expected=f"the whole record of {letter.raw_size} bytes",
             got=f"its first {len(letter.raw)}",
             where=letter.letter_id,
             do="send the record again from where it came from",

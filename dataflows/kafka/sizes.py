@@ -84,7 +84,7 @@ class Sizes:
             at_ms=self.now_ms(),
             key=(item.key or b"")[:BEGINNING_BYTES],
             raw=value[:BEGINNING_BYTES],
-            raw_bytes=len(value),
+            raw_size=len(value),
         )
         return outgoing_letter(self.letters, letter, tag=item.tag)
 

@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
+from schemas import headers
 from schemas.topics import load_topics
 from serving.cli.output import JsonOption, console, print_json
 from serving.connect import connected_settings
@@ -85,7 +86,7 @@ def as_shown(message: Message) -> dict[str, Any]:
         "offset": message.offset(),
         "timestamp_ms": message.timestamp()[1],
         "key": readable(message.key()),
-        "headers": {str(header[0]): readable(header[1]) for header in message.headers() or ()},
+        "headers": {str(header[0]): readable(header[1]) for header in headers.pairs(message) or ()},
         "value": parsed(message.value()),
     }
 

@@ -167,5 +167,5 @@ def test_a_letter_keeps_the_beginning_of_its_record_and_says_how_long_it_was() -
         reason=ReasonCode.OVERSIZED, expected="x", got="y", path="$", topic="telemetry.raw", partition=0, offset=1, at_ms=1, raw=raw
     )
     shorter, lost = fit(letter, 50_000) or (letter, ())
-    assert (raw.startswith(shorter.raw), shorter.raw_bytes, lost) == (True, len(raw), ("raw",))
+    assert (raw.startswith(shorter.raw), shorter.raw_size, lost) == (True, len(raw), ("raw",))
     assert 30_000 < len(shorter.raw) < 50_000

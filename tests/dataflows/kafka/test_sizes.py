@@ -37,7 +37,7 @@ def test_on_every_topic_a_record_beyond_the_limit_becomes_a_bounded_letter_with_
     assert record_bytes(out) < 10_000
     letter = decode(DeadLetter, out.value or b"")
     assert (letter.reason, letter.topic, letter.partition, letter.key) == (ReasonCode.OVERSIZED, PREFIX + topic, 2, b"key")
-    assert (letter.got, letter.raw, letter.raw_bytes) == (str(limit + beyond), value[:1_024], len(value))
+    assert (letter.got, letter.raw, letter.raw_size) == (str(limit + beyond), value[:1_024], len(value))
     assert sizes(counted).fit(item).key == out.key
 
 

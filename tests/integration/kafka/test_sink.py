@@ -163,5 +163,5 @@ def test_a_record_that_the_topic_refuses_becomes_a_letter_and_its_tag_comes_back
     write(connection, [Outgoing(topic, b"k", b"x" * 2_000_000, tag="large"), Outgoing(topic, b"k", b"small", tag="small")], sink)
     (small,), (letter,) = broker.read_all(topic), broker.read_all(letters)
     assert (small.value(), counted, sorted(delivered)) == (b"small", [topic], ["large", "small"])
-    assert decode(DeadLetter, letter.value() or b"").raw_bytes == 2_000_000
+    assert decode(DeadLetter, letter.value() or b"").raw_size == 2_000_000
     assert dict(letter.headers() or [])["dlq_reason"] == b"oversized"
