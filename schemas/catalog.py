@@ -102,3 +102,8 @@ class Moderation(Message, frozen=True, kw_only=True):
     blocked: bool
     reason: Annotated[str, Meta(max_length=512)] = ""
     at_ms: EpochMs
+
+    @property
+    def key(self) -> str:
+        """The key of the record."""
+        return f"{self.kind}:{self.id}"

@@ -18,10 +18,11 @@ from benchmarks.openloop import Load
 from schemas.feed import FeedRequest
 from schemas.telemetry import InteractionType, RawEvent
 from serving.client import FeedClient
-from serving.connect import current_settings, redis_client
+from serving.connect import current_settings
 from serving.errors import PenstockError, TransportError
 from serving.local.home import Home
 from serving.producer import TelemetryProducer
+from serving.reach import redis_client
 from serving.state import PartState, read_state
 from serving.verify import Verification, Verifier, verify_until_settled
 
