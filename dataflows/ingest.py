@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -12,7 +12,7 @@ from bytewax.outputs import Sink
 from confluent_kafka import Message
 
 from dataflows.bucketed import Pace, bucketed
-from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
+from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, outgoing_letter, send
 from dataflows.part import Count, Part, run_part
 from dataflows.secrets_file import token_secret
 from operators.ingest.admit import Admission, Admitted, Arrival
@@ -21,7 +21,6 @@ from operators.ingest.parse import Parser
 from operators.ingest.scrub import Scrubber
 from schemas import headers
 from schemas.codec import DecodeError, encode
-from schemas.dlq import LARGEST_LETTER
 from schemas.telemetry import Event
 from schemas.validity import catalog_item, key_id
 
@@ -58,7 +57,7 @@ def build(
             count("events", 1)
             return Outgoing(events, admitted.user_id.encode(), encode(admitted))
         count(admitted.reason.value, 1)
-        return Outgoing(letters, admitted.letter_id.encode(), encode(admitted))
+        return outgoing_letter(letters, admitted)
 
     flow = Dataflow("ingest")
     batches: Stream[Batch] = op.input("in", flow, source)
@@ -70,7 +69,7 @@ def build(
 
 
 def _record(message: Message) -> RawRecord:
-    found = dict(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+    found = dict(headers.pairs(message) or ())
     return RawRecord(
         str(message.topic()),
         int(message.partition() or 0),
@@ -105,7 +104,7 @@ def flow(part: Part) -> Dataflow:
     connection = part.settings.kafka()
     source = KafkaSource(connection, [catalogue, raw], group=part.settings.topic_prefix + "penstock.ingest", shutdown=part.shutdown)
     part.watch_lag(source.lag)
-    sink = KafkaSink({**connection, "message.max.bytes": LARGEST_LETTER})
+    sink = KafkaSink(connection, sizes=part.sizes)
     parser = Parser(scrubber=Scrubber(key=token_secret(part.settings)), future_skew_ms=part.settings.future_skew_ms)
     return build(
         source,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
 
 from schemas.base import Message
+from schemas.telemetry import EpochMs
 
 LARGEST_LETTER = 4_194_304
 """Bytes of the largest letter that `telemetry.dlq` takes: the largest record that a topic takes, as base64 in JSON, and room to spare."""
@@ -28,7 +31,9 @@ class ReasonCode(StrEnum):
 class DeadLetter(Message, frozen=True, kw_only=True):
     """A record set aside (`telemetry.dlq`; key: `topic/partition/offset/index`, so that repeats after a crash fold).
 
-    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself).
+    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself). Where the
+    record was too large, `raw` is its beginning and `raw_size` the size of the whole; `offset` of a record that was never written is the
+    CRC-32 of its value.
     """
 
     TYPE: ClassVar[str] = "penstock.dead_letter"
@@ -46,8 +51,26 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     at_ms: int
     key: bytes | None = None
     raw: bytes
+    raw_size: int | None = None
 
     @property
     def letter_id(self) -> str:
         """The letter's key: where the failed event came from."""
         return f"{self.topic}/{self.partition}/{self.offset}/{self.event_index}"
+
+
+class LetterMark(Message, frozen=True, kw_only=True):
+    """What an operator did with a dead letter (`control.letters`; key: that of the letter, `topic/partition/offset/index`).
+
+    `sent`: the record went out again, and stands at `topic`, `partition` and `offset` now. `purged`: it will not be sent again.
+    """
+
+    TYPE: ClassVar[str] = "penstock.control.letter"
+
+    letter_id: Annotated[str, Meta(min_length=1, max_length=512)]
+    action: Literal["sent", "purged"]
+    at_ms: EpochMs
+    topic: Annotated[str, Meta(max_length=256)] = ""
+    partition: int = -1
+    offset: int = -1
+    reason: Annotated[str, Meta(max_length=512)] = ""

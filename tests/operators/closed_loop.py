@@ -42,7 +42,7 @@ class ClosedLoop:
         self._offset = self._asked = 0
         upserts = [Upsert(n, item.video_id.encode(), encode(item)) for n, item in enumerate(self.items.values())]
         feed(self.tables, [("catalog.items", item.video_id, encode(item)) for item in self.items.values()])
-        vectors, _ = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())(upserts)
+        vectors, _, _ = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())(upserts)
         feed(self.tables, [("catalog.vectors", name, encode(one)) for name, one in vectors.items() if one is not None])
 
     def delist(self, video_id: str) -> None:
