@@ -10,6 +10,10 @@ from schemas.base import Message
 LARGEST_LETTER = 4_194_304
 """Bytes of the largest letter that `telemetry.dlq` takes: the largest record that a topic takes, as base64 in JSON, and room to spare."""
 
+MAX_RAW = 2_097_152
+"""Bytes of a record that its letter keeps: more than any topic takes, so that nothing is cut unless a broker was told to take more."""
+MAX_KEY = 65_536
+
 
 class ReasonCode(StrEnum):
     """Why a record was set aside."""
@@ -28,7 +32,8 @@ class ReasonCode(StrEnum):
 class DeadLetter(Message, frozen=True, kw_only=True):
     """A record set aside (`telemetry.dlq`; key: `topic/partition/offset/index`, so that repeats after a crash fold).
 
-    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself).
+    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself). A record
+    beyond MAX_RAW keeps its first bytes, and `raw_size` says how many it had.
     """
 
     TYPE: ClassVar[str] = "penstock.dead_letter"
@@ -46,6 +51,7 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     at_ms: int
     key: bytes | None = None
     raw: bytes
+    raw_size: int | None = None
 
     @property
     def letter_id(self) -> str:

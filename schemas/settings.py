@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.validity import EARLIEST_MS
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -34,6 +36,9 @@ class Settings(BaseSettings):
     seed: int = 0
     token_secret: SecretStr | None = None
     future_skew_ms: int = 300_000
+    earliest_ms: int = EARLIEST_MS
+    id_capacity: int = 10_000_000
+    id_horizon_s: int = 86_400
     exact_below: int = 20_000
 
     def kafka(self) -> dict[str, str]:
