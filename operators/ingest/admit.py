@@ -145,17 +145,17 @@ class Admission(BucketedOperator[Arrival, Admitted]):
         kind = raw.interaction_type
         if kind not in _OF_A_VIEW or raw.source == "upstream":
             return (), False
-        repeated = kind in _ONCE and not self._is_first(candidate, kind)
+        view = _number(f"{candidate.user_id}\0{raw.video_id}\0")
+        repeated = kind in _ONCE and not self._is_first(view, kind, candidate)
         found = implied(kind, value=candidate.value, completed=raw.completed, duration_ms=duration_ms, source=raw.source)
-        return tuple(one for one in found if self._is_first(candidate, one)), repeated
+        return tuple(one for one in found if self._is_first(view, one, candidate)), repeated
 
-    def _is_first(self, candidate: Candidate, kind: InteractionType) -> bool:
+    def _is_first(self, view: int, kind: InteractionType, candidate: Candidate) -> bool:
         """Return whether a view has not had this yet, and remember that it has it now."""
-        view = _number(f"{candidate.user_id}\0{candidate.event.video_id}\0{kind.value}")
         own = candidate.event.timestamp // VIEW_MS
-        if _at(view, own - 1) in self.ids or _at(view, own + 1) in self.ids:
+        if _at(view, kind, own - 1) in self.ids or _at(view, kind, own + 1) in self.ids:
             return False
-        return self.ids.add(_at(view, own), candidate.record.received_ms)
+        return self.ids.add(_at(view, kind, own), candidate.record.received_ms)
 
     def _sample(self, repeats: list[Candidate], *, whole: bool) -> Iterator[DeadLetter]:
         """Yield the letter of a record's repeats where it is the first of its partition in this minute."""
@@ -215,5 +215,5 @@ def _number(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
 
 
-def _at(view: int, half_hour: int) -> int:
-    return (view + half_hour * 0x9E3779B97F4A7C15) % 2**64
+def _at(view: int, kind: InteractionType, half_hour: int) -> int:
+    return (view + (2 * half_hour + (kind is _K.FINISH)) * 0x9E3779B97F4A7C15) % 2**64

@@ -109,6 +109,11 @@ class RecentIds:
         """Return how many ids are held."""
         return sum(one.n for one in list(self._generations.values()))
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the hash tables."""
+        return sum(one.cells.nbytes for one in list(self._generations.values()))
+
     def __contains__(self, number: int) -> bool:
         """Return whether an id is held."""
         kept = (number >> 16) or 1

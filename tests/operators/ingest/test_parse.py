@@ -74,10 +74,17 @@ def test_a_tombstone_is_set_aside() -> None:
 
 
 def test_a_value_may_come_as_text() -> None:
-    assert [one.value for one in _parse(_batch(_event(value="12.4"), _event(value=3), _event(value=None, completed=True))).candidates] == [12.4, 3.0, None]
+    assert [one.value for one in _parse(_batch(_event(value="12.4"), _event(value=3), _event(value=None, completed=True))).candidates] == [
+        12.4,
+        3.0,
+        None,
+    ]
 
 
-@pytest.mark.parametrize("value", ["long", "", "nan", "inf", "-1", -0.5, 1e13, "1e307", "1_000", "\u0661\u0662", "1,5", "0x10", " 1", "+1", ".5", "1.", "01", "1e400"])
+@pytest.mark.parametrize(
+    "value",
+    ["long", "", "nan", "inf", "-1", -0.5, 1e13, "1e307", "1_000", "\u0661\u0662", "1,5", "0x10", " 1", "+1", ".5", "1.", "01", "1e400"],
+)
 def test_a_value_that_cannot_be_is_set_aside(value: Any) -> None:
     [letter] = _parse(_batch(_event(value=value))).letters
     assert (letter.reason, letter.path) == (ReasonCode.INVALID_VALUE, "$.events[0].value")
@@ -131,7 +138,9 @@ def test_the_context_of_the_batch_fills_what_that_of_an_event_leaves_open() -> N
 
 def test_of_a_context_only_what_is_too_long_or_personal_is_left_out_and_the_event_stays() -> None:
     long = {"surface": "x" * 257, "region": "DE"}
-    parsed = _parse(_batch(_event(context=long), _event(context={"region": "ann@example.org"}), context={"device": "y" * 300, "language": "de"}))
+    parsed = _parse(
+        _batch(_event(context=long), _event(context={"region": "ann@example.org"}), context={"device": "y" * 300, "language": "de"})
+    )
     assert (parsed.letters, parsed.cut) == ([], 3)
     assert [one.event.context for one in parsed.candidates] == [Context(region="DE", language="de"), Context(language="de")]
 

@@ -82,7 +82,9 @@ GAPS = st.text(" \t\r\n", max_size=3).map(str.encode)
 
 
 @given(
-    events=st.lists(st.sampled_from([[True], [False, True]]), min_size=1, max_size=4).map(lambda runs: [one for run in runs for one in run]),
+    events=st.lists(st.sampled_from([[True], [False, True]]), min_size=1, max_size=4).map(
+        lambda runs: [one for run in runs for one in run]
+    ),
     kinds=st.lists(st.sampled_from(sorted(POISONED)), min_size=8, max_size=8),
     gaps=st.lists(GAPS, min_size=9, max_size=9),
     ahead=st.booleans(),
@@ -142,7 +144,27 @@ def test_more_events_than_a_batch_may_have_are_not_taken_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", [b"[", b"{", b"}", b"},", b"} ", b"} ,{ ", b'"', b'"a', b'},{"', b",", b"1 ", b"\\", b" ", b'{"":0},', b'{"":0 1},', b'{"":"', b'\\"', b'"\\']
+    "unit",
+    [
+        b"[",
+        b"{",
+        b"}",
+        b"},",
+        b"} ",
+        b"} ,{ ",
+        b'"',
+        b'"a',
+        b'},{"',
+        b",",
+        b"1 ",
+        b"\\",
+        b" ",
+        b'{"":0},',
+        b'{"":0 1},',
+        b'{"":"',
+        b'\\"',
+        b'"\\',
+    ],
 )
 def test_the_worst_bytes_take_no_longer_than_stated(unit: bytes) -> None:
     value = b'{"user_id":"u","events":[' + unit * (262_000 // len(unit))
