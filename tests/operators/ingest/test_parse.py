@@ -10,11 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.ingest.arrivals import Parsed, RawRecord
+from operators.ingest.admit import Admission
+from operators.ingest.arrivals import Parsed, RawRecord, Upsert
 from operators.ingest.parse import Parser
 from operators.ingest.scrub import Scrubber
-from schemas.dlq import ReasonCode
-from schemas.telemetry import Context
+from schemas.codec import encode
+from schemas.dlq import LARGEST_LETTER, MAX_KEY, MAX_RAW, ReasonCode
+from schemas.telemetry import Context, Event
+from schemas.topics import load_topics
+from schemas.validity import catalog_item
+
+BROKER_DEFAULT = 1_048_588
+"""What a topic takes that says nothing of it."""
 
 NOW = 1_700_000_000_000
 PARSER = Parser(scrubber=Scrubber(key=b"k"), future_skew_ms=300_000, max_bytes=50_000)
@@ -210,3 +217,31 @@ def test_a_large_record_of_bad_events_is_not_copied_for_each_of_them() -> None:
     [letter] = many.letters
     assert (letter.reason, letter.event_index, letter.path) == (ReasonCode.WRONG_TYPE, -1, "$.events[1].timestamp")
     assert letter.got.startswith("150 that cannot be taken")
+
+
+def test_the_largest_raw_record_makes_a_letter_that_its_topic_takes_whole() -> None:
+    topics = load_topics()
+    largest = topics["telemetry.raw"].max_message_bytes or BROKER_DEFAULT
+    for value, key in ((b"\xff" * largest, b"u"), (b"{" * 1_000, b"k" * largest)):
+        letters = PARSER.parse(RawRecord("telemetry.raw", 1, 2, NOW, key, value)).letters
+        assert [one.raw_size for one in letters] == [None]
+        assert sum(len(encode(one)) for one in letters) < (topics["telemetry.dlq"].max_message_bytes or 0) <= LARGEST_LETTER
+
+
+def test_of_a_record_beyond_any_topic_the_letter_keeps_the_beginning_and_says_how_much_there_was() -> None:
+    value = b'{"user_id":"' + b"u" * 5_000_000
+    [letter] = PARSER.parse(RawRecord("telemetry.raw", 1, 2, NOW, value, value)).letters
+    assert (letter.raw, letter.raw_size, letter.key) == (value[:MAX_RAW], len(value), value[:MAX_KEY])
+    assert len(encode(letter)) < LARGEST_LETTER
+
+
+@pytest.mark.parametrize("note", ["x", "\u0000", "\U0001f600"])
+def test_no_event_within_its_bounds_is_too_large_for_its_topic(note: str) -> None:
+    text = note * 64
+    fields = {"event_id": "e" * 128, "video_id": "v" * 128, "context": dict.fromkeys(Context.__struct_fields__, text), "value": "1" * 12}
+    item = {"video_id": "v" * 128, "creator_id": "c" * 128, "category": "k" * 128, "tags": [f"{n:03}" + "\U0001f600" * 125 for n in range(200)]}
+    upsert = Upsert("v" * 128, catalog_item(b"v" * 128, msgspec.json.encode(item)).item)
+    parsed = _parse(_batch(_event(**fields, tracking_token="\U0001f600" * 1_024), user_id="u" * 128, device_id="d" * 128))
+    [event] = Admission().on_batch([upsert, parsed])
+    assert isinstance(event, Event)
+    assert len(encode(event)) < BROKER_DEFAULT // 10
