@@ -239,7 +239,7 @@ def test_of_a_record_beyond_any_topic_the_letter_keeps_the_beginning_and_says_ho
 def test_no_event_within_its_bounds_is_too_large_for_its_topic(note: str) -> None:
     text = note * 64
     fields = {"event_id": "e" * 128, "video_id": "v" * 128, "context": dict.fromkeys(Context.__struct_fields__, text), "value": "1" * 12}
-    item = {"video_id": "v" * 128, "creator_id": "c" * 128, "category": "k" * 128, "tags": [f"{n:03}" + "\U0001f600" * 125 for n in range(200)]}
+    item = {"video_id": "v" * 128, "creator_id": "c" * 128, "category": "k" * 128, "tags": [f"{n:03}" + note * 125 for n in range(200)]}
     upsert = Upsert("v" * 128, catalog_item(b"v" * 128, msgspec.json.encode(item)).item)
     parsed = _parse(_batch(_event(**fields, tracking_token="\U0001f600" * 1_024), user_id="u" * 128, device_id="d" * 128))
     [event] = Admission().on_batch([upsert, parsed])
