@@ -23,7 +23,7 @@ from schemas.codec import DecodeError, decode, encode, pack
 from schemas.dlq import ReasonCode
 from schemas.features import ServedPage
 from schemas.feed import FeedResponse, ReadState
-from schemas.keys import SERVED_PAGES_KEPT
+from schemas.keys import SESSION_PAGES_KEPT
 
 SEGMENTS = "catalog.segments"
 TRIES = 4
@@ -106,6 +106,7 @@ class Answering:
         self.wall_ms = wall_ms
         self._sequence = 0
         self._undelivered: dict[Place, int] = {}
+        self._failing: set[str] = set()
         self._unsaved: OrderedDict[str, list[ServedPage]] = OrderedDict()
 
     def on_batch(self, batches: list[Batch]) -> list[Outgoing]:
@@ -176,31 +177,34 @@ class Answering:
 
     def _answers(self, asked: list[Asked]) -> list[Found]:
         """Answer requests until every page is remembered; in the order in which they came."""
-        found: dict[int, Found] = {}
+        found: dict[int, tuple[Asked, Answer | Refused]] = {}
+        state_s = [0.0] * len(asked)
         places = list(range(len(asked)))
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
             if not places:
                 break
+            if attempt > 0:
+                self.metrics.event("answered_again", len(places))
             started = time.perf_counter()
             reads = self.store.read([asked[i].request.user_id for i in places], [asked[i].now_ms for i in places])
             read_s = time.perf_counter() - started
-            appends, appended = self._each(asked, places, reads, found, read_s)
+            appends, appended = self._each(asked, places, reads, found)
             started = time.perf_counter()
             kept = self._append(appends)
             append_s = time.perf_counter() - started
-            places = [i for i, ok in zip(appended, kept, strict=True) if not ok]
-            self.metrics.event("answered_again", len(places))
+            for i in places:
+                state_s[i] += read_s
             for i in appended:
-                one, answer, state_s = found[i]
-                found[i] = one, answer, state_s + append_s
+                state_s[i] += append_s
+            places = [i for i, ok in zip(appended, kept, strict=True) if not ok]
         for i in places:
             answer = found[i][1]
             if isinstance(answer, Answer):
                 self._keep(asked[i].request.user_id, answer.page)
-        return [found[i] for i in range(len(asked))]
+        return [(*found[i], state_s[i]) for i in range(len(asked))]
 
     def _each(
-        self, asked: list[Asked], places: list[int], reads: list[ReadState], found: dict[int, Found], read_s: float
+        self, asked: list[Asked], places: list[int], reads: list[ReadState], found: dict[int, tuple[Asked, Answer | Refused]]
     ) -> tuple[list[PageAppend], list[int]]:
         """Answer each, the pages of one person seen by that person's next request; return what is to be remembered."""
         appends: list[PageAppend] = []
@@ -212,7 +216,7 @@ class Answering:
             stored = [*read.pages, *new.get(user_id, ())]
             seen = msgspec.structs.replace(read, pages=[*stored, *self._kept(user_id, one.now_ms)])
             answer = self._answer(one, seen)
-            found[i] = one, answer, read_s
+            found[i] = one, answer
             if isinstance(answer, Refused) or answer.page is None:
                 continue
             if not read.available:
@@ -259,12 +263,16 @@ class Answering:
     def _keep(self, user_id: str, page: ServedPage | None) -> None:
         if page is not None:
             pages = [one for one in self._unsaved.pop(user_id, []) if page.at_ms - one.at_ms < SESSION_MS]
-            self._unsaved[user_id] = [*pages, page][-SERVED_PAGES_KEPT:]
+            self._unsaved[user_id] = [*pages, page][-SESSION_PAGES_KEPT:]
             if len(self._unsaved) > MAX_UNSAVED:
                 self._unsaved.popitem(last=False)
 
     def _reply(self, one: Asked, answer: Answer, latency_ms: dict[str, float]) -> list[Outgoing]:
         response, served = answer.timed(latency_ms)
+        self.engine.went_out(answer)
+        for stage in answer.outcome.errors.keys() - self._failing:
+            self.log.error("a stage failed", stage=stage, error=answer.outcome.errors[stage], request_id=response.request_id)
+        self._failing = set(answer.outcome.errors)
         self.metrics.answered(response.degradation_level.value, latency_ms)
         place = self._expect(one.envelope)
         lineage = Outgoing(self.topics.served, served.user_id.encode(), encode(served), tag=place)

@@ -1,4 +1,4 @@
-"""telemetry.events, telemetry.history → fold repeats → count → rows of people in Redis, features.items."""
+"""telemetry.events, telemetry.history, users.records → fold repeats → count → rows of people in Redis, features.items."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from dataflows.part import Part, run_part
 from dataflows.store import UserStore, connect
 from dataflows.user_sink import UserSink
 from operators.profiles.features import Arrived, FeatureFold
+from operators.profiles.told import ProfileTold, told
 from operators.profiles.update import UserUpdate
 from operators.profiles.users import UserProfiles
 from operators.windows.entities import EntityWindows
-from schemas.codec import encode
+from schemas.codec import DecodeError, encode
 from schemas.features import EntityCounters
 from schemas.telemetry import Event, UserHistory
+from schemas.validity import key_id, user_record
 
 Count = Callable[[str, int], None]
 
@@ -61,7 +63,7 @@ def build(
     Parameters
     ----------
     source
-        Batches of clean events and of histories.
+        Batches of clean events, histories and records of people.
     users
         Takes the rows of people, lists of UserUpdate under one key.
     items
@@ -93,13 +95,17 @@ class Topics(msgspec.Struct, frozen=True):
 
     events: str = "telemetry.events"
     history: str = "telemetry.history"
+    records: str = "users.records"
     items: str = "features.items"
 
 
 def arrivals(batch: Batch, topics: Topics, count: Count) -> list[Arrived]:
-    """Decode the messages of a batch; what does not decode is counted and left out, for nothing but ingest and the loader writes here."""
+    """Decode the messages of a batch; what is not valid is counted as rejected and left out."""
     out: list[Arrived] = []
     for topic, messages in batch.by_topic().items():
+        if topic == topics.records:
+            out += _records(messages, count)
+            continue
         decode: Callable[[int, int, bytes], Arrived] = _event if topic == topics.events else _history
         places = zip(map(Message.partition, messages), map(Message.offset, messages), map(Message.value, messages), strict=True)
         read = [(partition or 0, offset or 0, value) for partition, offset, value in places if value is not None]
@@ -121,6 +127,19 @@ def _event(partition: int, offset: int, value: bytes) -> Arrived:
 
 def _history(partition: int, offset: int, value: bytes) -> Arrived:
     return Arrived(partition, offset, None, _decode_history(value))
+
+
+def _records(messages: Sequence[Message], count: Count) -> list[Arrived]:
+    out = []
+    for message in messages:
+        key, value, stamp_ms = message.key(), message.value(), message.timestamp()[1]
+        try:
+            one = ProfileTold(key_id(key), stamp_ms) if value is None else told(user_record(key, value), stamp_ms)
+        except DecodeError:
+            count("rejected", 1)
+        else:
+            out.append(Arrived(message.partition() or 0, message.offset() or 0, told=one))
+    return out
 
 
 class LongJournal(Journal):
@@ -146,17 +165,17 @@ def _counters(changed: list[UserUpdate | EntityCounters], topic: str) -> list[Ou
 
 def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics and Redis."""
-    topics = Topics(part.topic("telemetry.events"), part.topic("telemetry.history"), part.topic("features.items"))
+    topics = Topics(*map(part.topic, ("telemetry.events", "telemetry.history", "users.records", "features.items")))
     connection = part.settings.kafka()
     source = KafkaSource(
         connection,
-        [topics.events, topics.history],
+        [topics.events, topics.history, topics.records],
         group=part.settings.topic_prefix + "penstock.features",
         batch_size=4_000,
         shutdown=part.shutdown,
     )
     part.watch_lag(source.lag)
-    rejected = part.counter("features_rejected", "Records that do not decode.")
+    rejected = part.counter("features_rejected", "Records that are not valid.")
     forgotten = part.gauge("features_forgotten", "People, videos, creators and tags forgotten for want of room.")
     fold = FeatureFold(users=UserProfiles(), entities=EntityWindows(), items_every=ITEMS_EVERY)
     forgotten.set_function(lambda: fold.users.forgotten + fold.entities.forgotten)

@@ -89,6 +89,7 @@ def flow(part: Part) -> Dataflow:
             seed=part.settings.seed,
             worker=f"{part.name}@{time.time_ns() // 1_000_000}",
             pipeline=pipeline,
+            default_age=part.settings.default_age,
         ),
         store=UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S)),
         loader=SegmentLoader(part.settings.home / "segments", on_failure=not_loaded),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dataflows.part import Part
-from operators.pipeline import Outcome
+from operators.outcome import Outcome
 from operators.query import Query
 
 STAGES = ("wait", "state", "retrieve", "filter", "rank", "rerank", "total")

@@ -12,7 +12,7 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 from confluent_kafka.admin import AdminClient
 
-from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, Properties, send
+from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.label_shards import Inputs, Shard
 from dataflows.page_files import PageFiles
 from dataflows.part import Part, run_part
@@ -67,15 +67,18 @@ def flow(part: Part) -> Dataflow:
     inputs = Inputs(
         served=served,
         events=events,
-        partitions=_count_partitions(connection, [served, events]),
+        partitions=_count_partitions(part, [served, events]),
         progress=Progress(),
         count=count,
     )
     return build(source, KafkaSink(connection), inputs=inputs, make=lambda: ServedOutcomes(secret=secret, pages=pages), topic=examples)
 
 
-def _count_partitions(connection: Properties, topics: Sequence[str]) -> dict[str, int]:
-    known = AdminClient(dict(connection)).list_topics(timeout=30).topics
+def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
+    if part.shutdown.requested:
+        # Nothing is read any more, and the topics may not be there.
+        return dict.fromkeys(topics, 1)
+    known = AdminClient(dict(part.settings.kafka())).list_topics(timeout=30).topics
     return {topic: len(known[topic].partitions) for topic in topics}
 
 

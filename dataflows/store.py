@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from operators.profiles.update import UserUpdate
+from operators.query import SESSION_MS
 from schemas import keys
 from schemas.codec import DecodeError, pack, unpack
 from schemas.features import ServedPage
@@ -170,7 +171,7 @@ class UserStore:
         for one, there in zip(appends, done, strict=True):
             if not there:
                 newest = one.expected[-1] if one.expected else b""
-                arguments = [newest, pack(one.page), keys.SERVED_TTL_S, keys.SERVED_PAGES_KEPT]
+                arguments = [newest, pack(one.page), keys.SERVED_TTL_S, _kept(one)]
                 _call(pipeline, "EVAL", APPEND_PAGE, 1, keys.user_served(one.user_id), *arguments)
         try:
             answers = iter(pipeline.execute())
@@ -232,6 +233,25 @@ def _holds(pages: Sequence[bytes], page: ServedPage) -> bool:
         if (known.request_id, known.video_ids) == (page.request_id, page.video_ids):
             return True
     return False
+
+
+def _kept(append: PageAppend) -> int:
+    """Return how many of the newest pages stay: all of the session and the last ones before it, within the bounds of pages and bytes."""
+    pages = append.expected
+    n, size = len(pages) + 1, sum(map(len, pages)) + len(pack(append.page))
+    for page in pages:
+        if n <= keys.SESSION_PAGES_KEPT and size <= keys.SERVED_BYTES_KEPT:
+            if n <= keys.SERVED_PAGES_KEPT or append.page.at_ms - _served_at(page) < SESSION_MS:
+                break
+        n, size = n - 1, size - len(page)
+    return n
+
+
+def _served_at(page: bytes) -> int:
+    try:
+        return unpack(ServedPage, page).at_ms
+    except DecodeError:
+        return 0
 
 
 def _call(pipeline: Pipeline, *arguments: object) -> None:

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
-from operators.chain import feed_pipeline
-from operators.filters.seen import AlreadySeen
-from operators.filters.session import ServedThisSession
+from operators.chain import HISTORY, feed_pipeline
+from operators.cursor import cursor_after
 from operators.lineage import Arrival, lineage
-from operators.pipeline import RANK, Clock, Outcome, Pipeline
+from operators.outcome import Clock, Outcome
+from operators.pipeline import RANK, RERANK, Pipeline
 from operators.query import Query, query
 from operators.ranking.features import FEATURE_SET
 from operators.reasons import reasons
-from operators.reranking.page import NEAR_DUPLICATE
 from operators.tables.side import SideTables
 from operators.tokens import sign_page
 from schemas.features import ServedPage
-from schemas.feed import FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
+from schemas.feed import DEFAULT_AGE, FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
 
 POLICY = "spaced_epsilon_slots"
-EXHAUSTED = frozenset((AlreadySeen.reason, ServedThisSession.reason, NEAR_DUPLICATE))
+POLICY_OF_REPEATS = "repeated_page"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, its lineage, and the page to remember (None where nobody is shown anything).
+    """An answer, its lineage, and the page to remember, if there is one.
 
-    `response` and `served` carry no `latency_ms` yet: `timed` fills it in, `served.response_sha256` is of the bytes without it.
+    There is none where nobody is shown anything, and where it is remembered already. `response` and `served` carry no `latency_ms` yet:
+    `timed` fills it in, `served.response_sha256` is of the bytes without it.
     """
 
     response: FeedResponse
     served: ServedRecord
     page: ServedPage | None
+    asked: Query
     outcome: Outcome
 
     def timed(self, latency_ms: dict[str, float]) -> tuple[FeedResponse, ServedRecord]:
@@ -53,10 +53,15 @@ class FeedEngine:
     The same request, state read, tables and skipped stages give the same bytes, whatever came before and wherever rows lie.
 
     The level of an answer: `full` where all that is known took part (before anything was learned, that is the initial weights);
-    `cf_cache` where the ranker failed, so that the retrieval order stands; `regional_trending` and `global_popular` where the store did not
-    answer, so that nothing is known of the person (the first if the region has a trending list); `global_popular` also where the person
-    saw everything, so that old videos come again, but never those of the page before; `empty_catalogue` where there is nothing to
-    show. `online_model` and `user_cache` belong to stages that do not exist yet: a deep model and a cache of pages.
+    `online_model` where re-ranking failed, so that the ranker's order stands; `cf_cache` where the ranker failed, so that the retrieval
+    order stands; `regional_trending` and `global_popular` where the store did not answer, so that nothing is
+    known of the person (the first if the region has a trending list); `global_popular` also where rules gave way so that there is something
+    to show (`relaxed`); `nothing_allowed` where all that the catalogue lists is blocked, hidden, not available at this time or above the
+    person's age; `empty_catalogue` where it lists nothing. `user_cache` belongs to a stage that does not exist yet.
+
+    A request whose cursor was asked with before gets that page again: the videos of the remembered page in their order, without those that
+    may not be shown any more, up to the limit; scores, reasons and tokens are those of now, each place has propensity 1. Where none of its
+    videos may be shown any more, the answer is a page of its own.
 
     Parameters
     ----------
@@ -70,13 +75,25 @@ class FeedEngine:
         Name of the process, for the lineage.
     pipeline
         The stages; the feed's own by default.
+    default_age
+        Age in years of people of whom no age is known.
     """
 
-    def __init__(self, *, tables: SideTables, secret: bytes, seed: int, worker: str, pipeline: Pipeline | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        tables: SideTables,
+        secret: bytes,
+        seed: int,
+        worker: str,
+        pipeline: Pipeline | None = None,
+        default_age: int = DEFAULT_AGE,
+    ) -> None:
         self.tables = tables
         self.secret = secret
         self.seed = seed
         self.worker = worker
+        self.default_age = default_age
         self.pipeline = feed_pipeline() if pipeline is None else pipeline
 
     def answer(
@@ -113,25 +130,32 @@ class FeedEngine:
         clock
             Monotonic seconds; without one nothing is timed and no budget binds.
         """
-        asked = query(tables=self.tables, request=request, request_id=request_id, now_ms=now_ms, read=read, seed=self.seed)
-        outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
-        if not outcome.slots and outcome.skipped:
-            # What was cut may hold what there is to show; a replay, which is never cut, takes the same way.
-            outcome = self.pipeline.run(asked, limit=request.limit, skip=skip)
-        exhausted = not outcome.slots and self.tables.items.n_listed > 0
-        if exhausted:
-            asked = replace(asked, relaxed=EXHAUSTED)
-            outcome = self.pipeline.run(asked, limit=request.limit, skip=outcome.skipped)
-        level = self._level(asked, outcome, exhausted)
+        asked = query(
+            tables=self.tables,
+            request=request,
+            request_id=request_id,
+            now_ms=now_ms,
+            read=read,
+            seed=self.seed,
+            default_age=self.default_age,
+        )
+        outcome = None
+        if asked.repeated is not None:
+            outcome = self.pipeline.repeat(asked, asked.rows_of(asked.repeated.video_ids), limit=request.limit, skip=skip, clock=clock)
+        if outcome is None or not outcome.slots:
+            asked = replace(asked, repeated=None)
+            outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
         items = self._items(asked, outcome)
         response = FeedResponse(
             request_id=request_id,
             user_id=request.user_id,
             now_ms=now_ms,
             items=items,
-            degradation_level=level,
-            next_cursor=_cursor(request_id, now_ms),
+            degradation_level=self._level(asked, outcome),
+            next_cursor=self._next_cursor(asked),
             model_versions=self._versions(),
+            relaxed=outcome.relaxed,
+            exhausted=not set(outcome.relaxed).isdisjoint(HISTORY),
         )
         served = lineage(
             asked,
@@ -140,17 +164,28 @@ class FeedEngine:
             response,
             Arrival(raw=raw, read=read, sequence=sequence, attempt=attempt, worker=self.worker, seed=self.seed),
         )
-        return Answer(response, served, self._page(asked, outcome, items), outcome)
+        return Answer(response, served, self._page(asked, outcome, items), asked, outcome)
 
-    def _level(self, asked: Query, outcome: Outcome, exhausted: bool) -> Level:
+    def went_out(self, answer: Answer) -> None:
+        """Count an answer that goes out, once."""
+        self.pipeline.went_out(answer.asked, answer.outcome)
+
+    def _level(self, asked: Query, outcome: Outcome) -> Level:
         if not outcome.slots:
-            return Level.EMPTY_CATALOGUE
+            return Level.NOTHING_ALLOWED if self.tables.items.n_listed > 0 else Level.EMPTY_CATALOGUE
         if not asked.available:
             regional = asked.region is not None and self.tables.trending.of(f"region:{asked.region}") is not None
             return Level.REGIONAL_TRENDING if regional else Level.GLOBAL_POPULAR
-        if exhausted:
+        if outcome.relaxed:
             return Level.GLOBAL_POPULAR
-        return Level.CF_CACHE if RANK in outcome.skipped else Level.FULL
+        if RANK in outcome.skipped:
+            return Level.CF_CACHE
+        return Level.ONLINE_MODEL if RERANK in outcome.skipped else Level.FULL
+
+    def _next_cursor(self, asked: Query) -> str:
+        page = asked.repeated
+        request_id, at_ms = (asked.request_id, asked.now_ms) if page is None else (page.request_id, page.at_ms)
+        return cursor_after(self.secret, asked.request.user_id, request_id=request_id, at_ms=at_ms)
 
     def _versions(self) -> dict[str, str]:
         installed = self.tables.segment
@@ -172,12 +207,12 @@ class FeedEngine:
             video_ids=ids,
             now_ms=asked.now_ms,
             propensities=[slot.propensity for slot in slots],
-            policy=POLICY,
+            policy=POLICY if asked.repeated is None else POLICY_OF_REPEATS,
             model_version=str(self.tables.weights.version),
         )
         scores = np.nan_to_num(outcome.scores[places], nan=0.0, posinf=0.0, neginf=0.0).tolist()
         sources = self._sources(outcome)
-        why = reasons(asked, rows, sources)
+        why = reasons(asked, rows, sources, self.pipeline.sources, outcome)
         items = []
         for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
             record = self.tables.items.records[row]
@@ -196,6 +231,11 @@ class FeedEngine:
                     source=source,
                     recommendation_reason=reason,
                     tracking_token=token,
+                    duration_ms=record.duration_ms,
+                    tags=record.tags,
+                    category=record.category,
+                    language=record.language,
+                    fields=record.fields,
                 )
             )
         return items
@@ -206,7 +246,7 @@ class FeedEngine:
         return [self.pipeline.explorer if slot.explored else names[main[slot.rank]] for slot in outcome.slots]
 
     def _page(self, asked: Query, outcome: Outcome, items: list[FeedItem]) -> ServedPage | None:
-        if asked.request.shadow or not items:
+        if asked.request.shadow or asked.repeated is not None or not items:
             return None
         rows = outcome.rows[outcome.ranked[[slot.rank for slot in outcome.slots]]]
         return ServedPage(
@@ -214,8 +254,5 @@ class FeedEngine:
             at_ms=asked.now_ms,
             video_ids=[item.video_id for item in items],
             simhashes=self.tables.vectors.simhash.values[rows].tolist(),
+            after=asked.request.cursor or "",
         )
-
-
-def _cursor(request_id: str, now_ms: int) -> str:
-    return urlsafe_b64encode(f"{now_ms}/{request_id}".encode()).rstrip(b"=").decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from schemas.features import Counter
 from schemas.telemetry import Event, InteractionType, Source
@@ -18,6 +19,14 @@ FINISHED_SHARE = 0.95
 """Share of a video from which on a watch time is a finish: players stop a moment before the end."""
 MOMENT_MS = 3_000
 """What was on the screen for less, and for less than half of its length, was shown for a moment and not watched."""
+SHOWN = 0.05
+"""Strength of a video that was shown only, or for a moment."""
+WATCHED = 0.1
+"""Least strength of a video that was on the screen for longer than a moment."""
+LONG_VIEWED = 0.8
+"""Strength of a video that was viewed for long, or liked, shared, ... : nobody said how much of it was watched."""
+AGAIN = 0.5
+"""Strength from which on a later watch makes a video count again that was taken back: half of it, or what says as much."""
 MAX_WATCH_MS = 86_400_000
 
 
@@ -36,14 +45,15 @@ class Meaning:
     gain
         What it adds to the person's interest in each tag.
     positive
-        Whether the person took to the video: it joins the positives and counts as `taken`.
+        Whether it makes the video one that the person took to (`positives`).
     heads
         Heads of the ranker that it is a positive label of.
     trending
         Its weight in the trending lists.
     takes_back
-        What it undoes: the video is no seed and no positive any more (`video`), only a like of it is (`like`), or a follow of the creator
-        (`follow`).
+        What it undoes: all that was watched of the video (`video`), its like (`like`), or the follow of its creator (`follow`).
+    hides
+        What the person is not to be shown any more: the video, its creator.
     """
 
     counter: Counter | None = None
@@ -54,10 +64,16 @@ class Meaning:
     positive: bool = False
     heads: tuple[str, ...] = ()
     trending: float = 0.0
-    takes_back: str | None = None
+    takes_back: Literal["video", "like", "follow"] | None = None
+    hides: tuple[Literal["video", "creator"], ...] = ()
 
 
 _K = InteractionType
+
+
+def _took(counter: Counter, *heads: str, gain: float, trending: float, watched: float = LONG_VIEWED) -> Meaning:
+    return Meaning(counter=counter, seen=True, watched=watched, gain=gain, positive=True, heads=("taken", *heads), trending=trending)
+
 
 MEANINGS: Mapping[InteractionType, Meaning] = MappingProxyType(
     {
@@ -66,20 +82,36 @@ MEANINGS: Mapping[InteractionType, Meaning] = MappingProxyType(
         _K.WATCH_25: Meaning(seen=True, watched=0.25),
         _K.WATCH_50: Meaning(seen=True, watched=0.5, gain=0.1),
         _K.WATCH_75: Meaning(seen=True, watched=0.75, gain=0.2),
-        _K.FINISH: Meaning(counter=Counter.FINISHES, seen=True, watched=1.0, gain=0.6, positive=True, heads=("finish",)),
-        _K.LONG_VIEW: Meaning(counter=Counter.LONG_VIEWS, seen=True, watched=0.8, gain=0.5, positive=True, heads=("long_view",)),
-        _K.CLICK: Meaning(counter=Counter.CLICKS, seen=True, gain=0.2, heads=("click",)),
-        _K.LIKE: Meaning(counter=Counter.LIKES, seen=True, watched=0.8, gain=1.0, positive=True, heads=("like",)),
-        _K.SHARE: Meaning(counter=Counter.SHARES, seen=True, watched=0.8, gain=1.0, positive=True, heads=("share",)),
-        _K.COMMENT: Meaning(counter=Counter.COMMENTS, seen=True, watched=0.8, gain=0.7, positive=True),
-        _K.SAVE: Meaning(counter=Counter.SAVES, seen=True, watched=0.8, gain=0.8, positive=True),
-        _K.FOLLOW: Meaning(counter=Counter.FOLLOWS, seen=True, watched=0.8, gain=0.8, positive=True),
-        _K.UNLIKE: Meaning(counter=Counter.LIKES, adds=-1, gain=-1.0, takes_back="like"),
+        _K.FINISH: _took(Counter.FINISHES, "finish", gain=0.6, trending=0.5, watched=1.0),
+        _K.LONG_VIEW: _took(Counter.LONG_VIEWS, "long_view", gain=0.5, trending=1.0),
+        _K.CLICK: Meaning(counter=Counter.CLICKS, seen=True, gain=0.2, heads=("taken", "click")),
+        _K.LIKE: _took(Counter.LIKES, "like", gain=1.0, trending=2.0),
+        _K.SHARE: _took(Counter.SHARES, "share", gain=1.0, trending=3.0),
+        _K.COMMENT: _took(Counter.COMMENTS, gain=0.7, trending=2.0),
+        _K.SAVE: _took(Counter.SAVES, gain=0.8, trending=2.0),
+        _K.FOLLOW: _took(Counter.FOLLOWS, "follow", gain=0.8, trending=2.0),
+        _K.UNLIKE: Meaning(counter=Counter.LIKES, adds=-1, gain=-1.0, trending=-2.0, takes_back="like"),
         _K.UNFOLLOW: Meaning(counter=Counter.FOLLOWS, adds=-1, gain=-0.8, takes_back="follow"),
         _K.PROFILE_ENTER: Meaning(seen=True, gain=0.3),
         _K.SKIP: Meaning(counter=Counter.SKIPS, seen=True, gain=-0.5, takes_back="video"),
-        _K.NOT_INTERESTED: Meaning(counter=Counter.NEGATIVES, seen=True, gain=-2.0, heads=("negative",), takes_back="video"),
-        _K.REPORT: Meaning(counter=Counter.NEGATIVES, seen=True, gain=-3.0, heads=("negative",), takes_back="video"),
+        _K.NOT_INTERESTED: Meaning(
+            counter=Counter.NEGATIVES,
+            seen=True,
+            gain=-2.0,
+            heads=("negative",),
+            trending=-1.0,
+            takes_back="video",
+            hides=("video",),
+        ),
+        _K.REPORT: Meaning(
+            counter=Counter.NEGATIVES,
+            seen=True,
+            gain=-3.0,
+            heads=("negative",),
+            trending=-4.0,
+            takes_back="video",
+            hides=("video", "creator"),
+        ),
     }
 )
 
@@ -140,3 +172,83 @@ def counted_as(event: Event) -> tuple[InteractionType, ...]:
     Ingest has decided both (`repeated`, `implies`); every reader goes by this.
     """
     return event.implies if event.repeated else (event.interaction_type, *event.implies)
+
+
+def takes_back(event: Event) -> bool:
+    """Return whether an event says that the video is none that the person wants: a skip, a report, no interest.
+
+    A skip in an upstream log, or derived from one, does not: what such a log shows plays by itself and was watched for however long.
+    """
+    kind = event.interaction_type
+    return MEANINGS[kind].takes_back == "video" and (kind is not _K.SKIP or event.source == "client")
+
+
+def strength_of(event: Event) -> float:
+    """Return how much of the video an event says was watched.
+
+    Returns
+    -------
+    float
+        0 where it says nothing, SHOWN for what was shown only or for a moment (MOMENT_MS), else from WATCHED to 1. An impression of an
+        upstream log is a whole watch; a client's is a showing.
+
+    Examples
+    --------
+    >>> from schemas.telemetry import Origin
+    >>> def strength(kind: str, **fields: object) -> float:
+    ...     return strength_of(Event(event_id="e", user_id="u", video_id="v", interaction_type=InteractionType(kind), timestamp_ms=0,
+    ...         received_ms=0, origin=Origin(0, 0, 0), **fields))
+    >>> strength("impression"), strength("impression", source="upstream"), strength("like"), strength("skip")
+    (0.05, 1.0, 0.8, 0.05)
+    >>> strength("watch_time", value=9.0, duration_ms=20_000), strength("watch_time", value=0.8, duration_ms=20_000)
+    (0.45, 0.05)
+    """
+    strength = 0.0
+    for kind in counted_as(event):
+        meaning = MEANINGS[kind]
+        if kind is _K.WATCH_TIME:
+            strength = max(strength, _watched(watch_ms(event.value), event.duration_ms, event.completed))
+        elif kind in _MILESTONES:
+            share = _MILESTONES[kind]
+            watched_ms = int(share * event.duration_ms) if event.duration_ms else MOMENT_MS
+            strength = max(strength, share if watched_ms >= MOMENT_MS or share >= AGAIN else SHOWN)
+        elif kind is _K.IMPRESSION and event.source != "client":
+            strength = 1.0
+        elif meaning.watched is not None:
+            strength = max(strength, meaning.watched)
+        elif meaning.seen:
+            strength = max(strength, SHOWN)
+    return strength
+
+
+def _watched(watched_ms: int, duration_ms: int | None, completed: bool | None) -> float:
+    if completed:
+        return 1.0
+    share = min(watched_ms / duration_ms, 1.0) if duration_ms else 0.0
+    if share >= AGAIN:
+        return share
+    return SHOWN if watched_ms < MOMENT_MS else max(share, WATCHED)
+
+
+def table() -> str:
+    """Return the table of what interactions mean, as Markdown: docs/contracts.md shows it."""
+    columns = ("interaction", "counter", "seen", "watched", "interest", "positive", "heads", "trending", "takes back", "hides")
+    rows = [columns, ("---",) * len(columns), *(_row(kind, meaning) for kind, meaning in MEANINGS.items())]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _row(kind: InteractionType, meaning: Meaning) -> tuple[str, ...]:
+    counter = "" if meaning.counter is None else f"{meaning.counter.name.lower()} {meaning.adds:+d}"
+    watched = "its share" if kind is _K.WATCH_TIME else "" if meaning.watched is None else f"{meaning.watched:g}"
+    return (
+        f"`{kind.value}`",
+        counter,
+        "yes" if meaning.seen else "",
+        watched,
+        f"{meaning.gain:+g}" if meaning.gain else "",
+        "yes" if meaning.positive else "",
+        ", ".join(meaning.heads),
+        f"{meaning.trending:+g}" if meaning.trending else "",
+        meaning.takes_back or "",
+        ", ".join(meaning.hides),
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from operators.pipeline import Outcome, Pipeline
+from operators.outcome import Outcome
+from operators.pipeline import Pipeline
 from operators.query import Query
 from operators.ranking.features import FEATURE_SET
 from schemas.codec import encode
@@ -41,13 +42,15 @@ def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedRe
         segment_id=None if tables.segment is None else tables.segment.announced.segment_id,
         model_versions=response.model_versions,
         seed=arrival.seed,
+        default_age=query.default_age,
         level=response.degradation_level,
         shadow=query.request.shadow,
         skipped=outcome.skipped,
+        relaxed=list(outcome.relaxed),
         sources=list(pipeline.source_names),
         reasons=list(pipeline.reasons),
         candidates=CandidateTable(
-            video_ids="\n".join(tables.videos.names(outcome.rows)),
+            video_ids=_lines(tables.videos.names(outcome.rows)),
             sources=outcome.sources.tobytes(),
             dropped=outcome.dropped.tobytes(),
             scores=outcome.scores.tobytes(),
@@ -68,3 +71,9 @@ def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedRe
         features=outcome.values[:, ranks].tobytes(),
         response_sha256=sha256(encode(response)).hexdigest(),
     )
+
+
+def _lines(ids: list[str]) -> str:
+    """Return ids one to a line. The catalogue holds none with a line break, but records of events may; there it becomes a space."""
+    lines = "\n".join(ids)
+    return lines if lines.count("\n") < len(ids) else "\n".join(one.replace("\n", " ") for one in ids)

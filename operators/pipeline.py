@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.outcome import Clock, Outcome, Slot, Watch, merged
 from operators.query import Query, Rows
 from operators.ranking.order import by_score
+from operators.rules import Filter, LastResort, dropped, judge, offered
 
 OVER_BUDGET = "over_ranking_budget"
 RANK = "rank"
-
-Clock = Callable[[], float]
+RERANK = "rerank"
+LAST_RESORT = "last_resort"
+REPEATED = "repeated"
+"""The source of what stands on a page that is asked for again."""
+MAX_SOURCES = 16
+MAX_FILTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +30,6 @@ class Found:
 
     rows: Rows
     scores: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A place of the answer: which candidate (its place in the ranker's order), by chance or not, and with which probability."""
-
-    rank: int
-    explored: bool
-    propensity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +48,8 @@ class Source(Protocol):
     def retrieve(self, query: Query) -> Found:
         """Return candidates, best first, each once; none is an answer too."""
 
-
-class Filter(Protocol):
-    """Takes candidates out for one reason."""
-
-    reason: str
-
-    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
-        """Return which of `rows` must go, shape (n,)."""
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Return why each of its candidates is shown, in words that are true; empty where it has nothing to say."""
 
 
 class Hydrator(Protocol):
@@ -82,8 +73,8 @@ class Selector(Protocol):
 
     reasons: tuple[str, ...]
 
-    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int) -> Selection:
-        """Fill up to `limit` places from `ranked`, best first; `explorable` marks those that may be shown by chance."""
+    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
+        """Fill up to `limit` places from `ranked`, best first, some of `explorable` by chance; reasons in `relaxed` are not enforced."""
 
 
 class SideEffect(Protocol):
@@ -93,64 +84,33 @@ class SideEffect(Protocol):
         """Take note of an outcome."""
 
 
-@dataclass(kw_only=True)
-class Outcome:
-    """What became of each candidate, n in retrieval order.
-
-    Attributes
-    ----------
-    rows : (n,) intp
-        The candidates.
-    sources : (n,) uint16
-        Bit i: source i of the pipeline found it.
-    main : (n,) int64
-        The first source that found it.
-    dropped : (n,) uint8
-        0 kept, i: reason i - 1 of the pipeline.
-    scores : (n,) float32
-        NaN where never ranked.
-    ranked : (m,) intp
-        Places in `rows`, best first.
-    values : (n_names, m) float32
-        What the scorer saw, columns in the order of `ranked`.
-    slots : list of Slot
-        The answer.
-    skipped : list of str
-        Sources (or "rank") that did not take part.
-    errors : dict of str to str
-        What a source or the scorer raised.
-    seconds : dict of str to float
-        Time of each stage by the caller's clock.
-    """
-
-    rows: Rows
-    sources: NDArray[np.uint16]
-    main: NDArray[np.int64]
-    dropped: NDArray[np.uint8]
-    scores: NDArray[np.float32]
-    ranked: Rows
-    values: NDArray[np.float32]
-    slots: list[Slot]
-    skipped: list[str] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
 class Pipeline:
     """Retrieve, filter, rank, re-rank, in this order and no other.
+
+    A stage that raises costs itself, and is named: a source finds nothing; a filter of safety drops everything, any other nothing;
+    without the ranker the order of retrieval stands, without the selector the head of the ranked list.
+
+    Where nothing is left, the last resort offers the rest of the catalogue, and then rules give way, in the order of `relaxations`, until
+    something is there. Rules of safety never do. The filters look at each candidate once, however many rules give way.
 
     Parameters
     ----------
     sources
-        In the order of their importance: when time runs out, the last ones are skipped.
+        In the order of their importance, at most 15: when time runs out, the last ones are skipped.
     explorer
         Name of the source whose candidates may be shown by chance.
     filters
-        Their order decides only which reason is written down for a candidate that several would drop.
+        At most 16. Their order decides only which reason is written down for a candidate that several would drop.
     hydrator, scorer, selector
         The ranker's eyes, the ranker, and what makes a page of its list.
+    last_resort
+        One of the sources, which can also offer the whole catalogue; without one, nothing but what the sources found is ever shown.
+    safety
+        Reasons of the filters that never give way.
+    relaxations
+        Reasons that give way together, the mildest first. After the last of them every reason gives way that is none of safety.
     side_effects
-        See every outcome.
+        See the outcome of every answer that goes out.
     max_ranked
         Candidates that are ranked, >= 1; more are dropped from the end of the retrieval order.
     retrieve_budget_s
@@ -166,21 +126,32 @@ class Pipeline:
         hydrator: Hydrator,
         scorer: Scorer,
         selector: Selector,
+        last_resort: LastResort | None = None,
+        safety: Collection[str] = (),
+        relaxations: Sequence[tuple[str, ...]] = (),
         side_effects: Sequence[SideEffect] = (),
         max_ranked: int = 1_000,
         retrieve_budget_s: float = 0.03,
     ) -> None:
+        if len(sources) >= MAX_SOURCES or len(filters) > MAX_FILTERS:
+            most = f"{MAX_SOURCES - 1} sources and {MAX_FILTERS} filters"
+            message = f"expected at most {most}, got {len(sources)} and {len(filters)}, at sources and filters"
+            raise ValueError(message)
         self.sources = tuple(sources)
         self.explorer = explorer
+        self.last_resort = last_resort
         self.filters = tuple(filters)
+        self.safety = frozenset(safety)
         self.hydrator = hydrator
         self.scorer = scorer
         self.selector = selector
         self.side_effects = tuple(side_effects)
         self.max_ranked = max_ranked
         self.retrieve_budget_s = retrieve_budget_s
-        self.source_names = tuple(source.name for source in self.sources)
+        self.source_names = (*(source.name for source in self.sources), REPEATED)
         self.reasons = (*(one.reason for one in self.filters), OVER_BUDGET, *selector.reasons)
+        self.rules = tuple(reason for reason in self.reasons if reason != OVER_BUDGET and reason not in self.safety)
+        self.relaxations = (*relaxations, self.rules)
         self._explorer_bit = np.uint16(1 << self.source_names.index(explorer))
 
     def run(self, query: Query, *, limit: int, skip: Collection[str] = (), clock: Clock | None = None) -> Outcome:
@@ -191,109 +162,142 @@ class Pipeline:
         limit
             Places of the answer.
         skip
-            Sources (or "rank") that must not take part: those that a recorded answer went without.
+            Stages that must not take part: `skipped` of a recorded answer.
         clock
             Monotonic seconds; without one nothing is timed and no budget binds.
         """
-        watch = _Watch(clock)
-        outcome = self._retrieve(query, skip, watch)
-        self._filter(query, outcome)
+        watch = Watch(clock)
+        found, outcome = self._retrieve(query, skip, watch)
+        judge(query, outcome, self.filters, self.safety, skip)
+        self._page(query, outcome, limit, skip, watch)
+        if not outcome.slots:
+            outcome = self._widened(query, found, outcome, skip)
+            for relaxed in ((), *self.relaxations):
+                if not outcome.slots:
+                    outcome.relaxed = relaxed
+                    self._page(query, outcome, limit, skip, watch)
+            if not outcome.slots:
+                outcome.relaxed = ()
+        return self._ended(outcome, watch)
+
+    def repeat(self, query: Query, rows: Rows, *, limit: int, skip: Collection[str] = (), clock: Clock | None = None) -> Outcome:
+        """Show again what was served once: `rows` in their order, without those that safety takes out by now.
+
+        They are ranked, so that scores and features are those of now, but the ranker does not decide. Parameters as in :meth:`run`.
+        """
+        watch = Watch(clock)
+        outcome = merged([*(rows[:0] for _ in self.sources), rows], query.tables.videos.capacity)
+        watch.lap("retrieve")
+        judge(query, outcome, self.filters, self.safety, skip)
+        outcome.relaxed = self.rules
+        self._filter(outcome)
         watch.lap("filter")
         self._rank(query, outcome, skip)
         watch.lap("rank")
-        ranked_rows = outcome.rows[outcome.ranked]
-        explorable = (outcome.sources[outcome.ranked] & self._explorer_bit) > 0
-        selection = self.selector.select(query, ranked_rows, explorable, limit)
-        outcome.slots = selection.slots
-        for rank, reason in selection.removed:
-            outcome.dropped[outcome.ranked[rank]] = self.reasons.index(reason) + 1
+        outcome.slots = [Slot(rank, explored=False, propensity=1.0) for rank in np.argsort(outcome.ranked)[:limit].tolist()]
+        outcome.relaxed = ()
         watch.lap("rerank")
-        outcome.seconds = watch.seconds
+        return self._ended(outcome, watch)
+
+    def went_out(self, query: Query, outcome: Outcome) -> None:
+        """Let the side effects see the outcome of an answer that goes out; called once for each."""
         for effect in self.side_effects:
-            effect.on_outcome(query, outcome)
-        return outcome
+            try:
+                effect.on_outcome(query, outcome)
+            except Exception as error:
+                outcome.errors[type(effect).__name__] = f"{type(error).__name__}: {error}"
 
-    def _retrieve(self, query: Query, skip: Collection[str], watch: _Watch) -> Outcome:
-        found: list[Rows] = []
-        skipped: list[str] = []
-        errors: dict[str, str] = {}
-        for source in self.sources:
-            rows: Rows = np.empty(0, dtype=np.intp)
+    def _retrieve(self, query: Query, skip: Collection[str], watch: Watch) -> tuple[list[Rows], Outcome]:
+        found: list[Rows] = [np.empty(0, dtype=np.intp)] * len(self.source_names)
+        failed: list[tuple[str, Exception | None]] = []
+        for place, source in enumerate(self.sources):
             if source.name in skip or watch.elapsed() > self.retrieve_budget_s:
-                skipped.append(source.name)
-            else:
-                try:
-                    rows = source.retrieve(query).rows
-                except Exception as error:
-                    skipped.append(source.name)
-                    errors[source.name] = f"{type(error).__name__}: {error}"
-            found.append(rows)
-        outcome = _merged(found, query.tables.videos.capacity)
-        outcome.skipped, outcome.errors = skipped, errors
+                failed.append((source.name, None))
+                continue
+            try:
+                found[place] = source.retrieve(query).rows
+            except Exception as error:
+                failed.append((source.name, error))
+        outcome = merged(found, query.tables.videos.capacity)
+        for name, why in failed:
+            outcome.skip(name, why)
         watch.lap("retrieve")
-        return outcome
+        return found, outcome
 
-    def _filter(self, query: Query, outcome: Outcome) -> None:
-        for code, one in enumerate(self.filters, start=1):
-            if one.reason not in query.relaxed:
-                hit = one.removed(query, outcome.rows) & (outcome.dropped == 0)
-                outcome.dropped[hit] = code
+    def _widened(self, query: Query, found: list[Rows], outcome: Outcome, skip: Collection[str]) -> Outcome:
+        """Return the candidates together with the best of the rest of the catalogue that the fewest rules take out."""
+        if self.last_resort is None or not self.safety.isdisjoint(outcome.skipped):
+            return outcome
+        if LAST_RESORT in skip:
+            outcome.skip(LAST_RESORT)
+            return outcome
+        try:
+            rest = offered(self.last_resort, query, outcome, self.filters, self.safety, ((), *self.relaxations))
+        except Exception as error:
+            outcome.skip(LAST_RESORT, error)
+            return outcome
+        if len(rest) == 0:
+            return outcome
+        place = self.source_names.index(self.last_resort.name)
+        found[place] = np.concatenate((found[place], rest[~np.isin(rest, found[place])]))
+        wider = merged(found, query.tables.videos.capacity)
+        wider.skipped, wider.errors = outcome.skipped, outcome.errors
+        judge(query, wider, self.filters, self.safety, outcome.skipped)
+        return wider
+
+    def _page(self, query: Query, outcome: Outcome, limit: int, skip: Collection[str], watch: Watch) -> None:
+        self._filter(outcome)
+        watch.lap("filter")
+        self._rank(query, outcome, skip)
+        watch.lap("rank")
+        self._select(query, outcome, limit, skip)
+        watch.lap("rerank")
+
+    def _filter(self, outcome: Outcome) -> None:
+        outcome.dropped = dropped(outcome.codes, self.filters, outcome.relaxed)
         kept = np.flatnonzero(outcome.dropped == 0)
         outcome.dropped[kept[self.max_ranked :]] = len(self.filters) + 1
         outcome.ranked = kept[: self.max_ranked]
 
     def _rank(self, query: Query, outcome: Outcome, skip: Collection[str]) -> None:
+        outcome.scores[:] = np.nan
+        outcome.values = np.zeros((len(self.hydrator.names), len(outcome.ranked)), dtype=np.float32)
         if len(outcome.ranked) == 0:
             return
-        if RANK not in skip:
+        if RANK in skip or RANK in outcome.skipped:
+            outcome.skip(RANK)
+            return
+        try:
+            values = self.hydrator.hydrate(query, outcome.rows[outcome.ranked])
+            scores = self.scorer.score(query, values).astype(np.float32)
+            order = by_score(scores, lambda place: query.tables.videos.ids[outcome.rows[outcome.ranked[place]]])
+            outcome.scores[outcome.ranked] = scores
+            outcome.ranked, outcome.values = outcome.ranked[order], values[:, order]
+        except Exception as error:
+            outcome.skip(RANK, error)
+            outcome.scores[:] = np.nan
+
+    def _select(self, query: Query, outcome: Outcome, limit: int, skip: Collection[str]) -> None:
+        outcome.slots = []
+        if len(outcome.ranked) == 0:
+            return
+        if RERANK not in skip and RERANK not in outcome.skipped:
+            explorable = (outcome.sources[outcome.ranked] & self._explorer_bit) > 0
             try:
-                values = self.hydrator.hydrate(query, outcome.rows[outcome.ranked])
-                scores = self.scorer.score(query, values).astype(np.float32)
+                selection = self.selector.select(query, outcome.rows[outcome.ranked], explorable, limit, outcome.relaxed)
+                removed = [(outcome.ranked[rank], self.reasons.index(reason) + 1) for rank, reason in selection.removed]
             except Exception as error:
-                outcome.errors[RANK] = f"{type(error).__name__}: {error}"
+                outcome.skip(RERANK, error)
             else:
-                order = by_score(scores, lambda place: query.tables.videos.ids[outcome.rows[outcome.ranked[place]]])
-                outcome.scores[outcome.ranked] = scores
-                outcome.ranked = outcome.ranked[order]
-                outcome.values = values[:, order]
+                outcome.slots = selection.slots
+                for place, code in removed:
+                    outcome.dropped[place] = code
                 return
-        outcome.skipped.append(RANK)
-        outcome.values = np.zeros((len(self.hydrator.names), len(outcome.ranked)), dtype=np.float32)
+        outcome.skip(RERANK)
+        outcome.slots = [Slot(rank, explored=False, propensity=1.0) for rank in range(min(limit, len(outcome.ranked)))]
 
-
-def _merged(found: list[Rows], capacity: int) -> Outcome:
-    masks = np.zeros(capacity, dtype=np.uint16)
-    firsts: list[Rows] = []
-    for bit, rows in enumerate(found):
-        known = masks[rows]
-        firsts.append(rows[known == 0])
-        masks[rows] = known | np.uint16(1 << bit)
-    every = np.concatenate(firsts)
-    n = len(every)
-    return Outcome(
-        rows=every,
-        sources=masks[every],
-        main=np.repeat(np.arange(len(found)), [len(rows) for rows in firsts]),
-        dropped=np.zeros(n, dtype=np.uint8),
-        scores=np.full(n, np.nan, dtype=np.float32),
-        ranked=np.empty(0, dtype=np.intp),
-        values=np.empty((0, 0), dtype=np.float32),
-        slots=[],
-    )
-
-
-class _Watch:
-    """Laps of a clock; without one, every lap is 0."""
-
-    def __init__(self, clock: Clock | None) -> None:
-        self.clock: Clock = (lambda: 0.0) if clock is None else clock
-        self.seconds: dict[str, float] = {}
-        self._last = self._start = self.clock()
-
-    def elapsed(self) -> float:
-        return self.clock() - self._start
-
-    def lap(self, stage: str) -> None:
-        now = self.clock()
-        self.seconds[stage] = now - self._last
-        self._last = now
+    def _ended(self, outcome: Outcome, watch: Watch) -> Outcome:
+        stages = (*self.source_names, *(one.reason for one in self.filters), RANK, RERANK, LAST_RESORT)
+        outcome.skipped.sort(key=stages.index)
+        outcome.seconds = watch.seconds
+        return outcome

@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from hashlib import blake2b, shake_128
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.interactions import SHOWN
+from operators.profiles.interest import INTEREST_HALF_LIFE
 from operators.tables.neighbours import Joined
 from operators.tables.side import SideTables
+from operators.taste import Lately, Taste, lately, newest
 from schemas.codec import DecodeError, unpack
-from schemas.features import ServedPage, Taken, UserState
-from schemas.feed import FeedRequest, ReadState
+from schemas.features import Profile, ServedPage, Taken, UserState
+from schemas.feed import DEFAULT_AGE, FeedRequest, ReadState
+from schemas.locale import language_of, region_of
 
 Rows = NDArray[np.intp]
 
 SESSION_MS = 30 * 60_000
 MAX_RECENT = 50
 MAX_POSITIVES = 50
-RECENCY = 0.95
 SMALL_CATALOGUE = 20_000
-TAG_HALF_LIFE_MS = 2 * 86_400_000
-
-
-class Taste(NamedTuple):
-    """Distinct videos of a person, newest first, those that the tables know.
-
-    Attributes
-    ----------
-    rows : (n,) intp
-        Their rows.
-    places : (n,) intp
-        Their places in the person's list, 0 for the newest.
-    weights : (n,) float64
-        How strongly each was taken to.
-    strengths : (n,) float64
-        How much each counts by its place: 0.95^place.
-    """
-
-    rows: Rows
-    places: Rows
-    weights: NDArray[np.float64]
-    strengths: NDArray[np.float64]
+LIKED_SEED = 1.5
+INTEREST_HALF_LIFE_MS = INTEREST_HALF_LIFE // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +50,10 @@ class Query:
         What was served in this session (the last 30 minutes), oldest first, this request's own page left out.
     seed : bytes
         Source of all chance in the answer: a hash of the system's seed and the request id.
-    relaxed
-        Reasons that are not enforced this time, because nothing would be left to show.
+    repeated
+        The page that was served to the request's cursor before, None where there is none.
+    default_age
+        Age in years of somebody of whom no age is known.
     """
 
     tables: SideTables
@@ -81,27 +65,45 @@ class Query:
     seen: tuple[bytes, ...]
     pages: tuple[ServedPage, ...]
     seed: bytes
-    relaxed: frozenset[str] = frozenset()
+    repeated: ServedPage | None = None
+    default_age: int = DEFAULT_AGE
 
     @cached_property
     def recent(self) -> Taste:
-        """The last distinct videos watched, newest first, at most MAX_RECENT."""
-        return self._newest(() if self.state is None else self.state.recent, MAX_RECENT)
+        """The last distinct videos shown, newest first, at most MAX_RECENT."""
+        return newest(self._shown, most=MAX_RECENT, videos=self.tables.videos)
+
+    @cached_property
+    def watched(self) -> Taste:
+        """Those of the last videos that were watched for more than a moment and not taken back: the seeds of neighbours."""
+        hidden = set() if self.state is None else set(self.state.hidden_videos)
+        watched = [one for one in self._shown if one.weight > SHOWN and one.video_id not in hidden]
+        return newest(watched, most=MAX_RECENT, videos=self.tables.videos)
+
+    @cached_property
+    def passed(self) -> Taste:
+        """Those of the last videos that were skipped or disliked."""
+        return newest([one for one in self._shown if one.weight <= 0], most=MAX_RECENT, videos=self.tables.videos)
 
     @cached_property
     def positives(self) -> Taste:
         """The last distinct videos taken to, newest first, at most MAX_POSITIVES."""
-        return self._newest(() if self.state is None else self.state.positives, MAX_POSITIVES)
+        return newest(() if self.state is None else self.state.positives, most=MAX_POSITIVES, videos=self.tables.videos)
 
     @cached_property
     def neighbourhood(self) -> Joined:
-        """The neighbours of the last watches, each weight times how much its watch counts."""
-        joined = self.tables.neighbours.of(self.recent.rows)
-        return joined._replace(weights=joined.weights * self.recent.strengths[joined.places])
+        """The neighbours of the last watches, each weight times how much its watch counts.
+
+        A watch counts 0.95^place · (1 + share watched)/2, half as much again where the person took to the video.
+        """
+        seeds = self.watched
+        joined = self.tables.neighbours.of(seeds.rows)
+        liked = np.where(np.isin(seeds.rows, self.positives.rows), LIKED_SEED, 1.0)
+        return joined._replace(weights=joined.weights * (seeds.strengths * (1.0 + seeds.weights) / 2.0 * liked)[joined.places])
 
     @cached_property
     def co_watched(self) -> NDArray[np.float64]:
-        """How much each row was watched together with the last watches: Σ_r 0.95^r · weight(recent_r → row), shape (capacity,).
+        """How much each row was watched together with the last watches, shape (capacity,).
 
         Contributions are added in the order of the watches, so the sum of a video has the same bits wherever its row lies.
         """
@@ -147,8 +149,32 @@ class Query:
             weights = np.array([weight for row, weight, _ in known if row >= 0])
             ages_ms = np.array([max(self.now_ms - at_ms, 0) for row, _, at_ms in known if row >= 0])
             if rows:
-                interest[rows] = np.tanh(weights * np.exp2(-ages_ms / TAG_HALF_LIFE_MS))
+                interest[rows] = np.tanh(weights * np.exp2(-ages_ms / INTEREST_HALF_LIFE_MS))
         return interest
+
+    @cached_property
+    def last_5_minutes(self) -> Lately:
+        """What the person did in the last 5 minutes."""
+        return lately(self.state, minutes=5, now_ms=self.now_ms, tags=self.tables.tags)
+
+    @cached_property
+    def last_30_minutes(self) -> Lately:
+        """What the person did in the last 30 minutes."""
+        return lately(self.state, minutes=30, now_ms=self.now_ms, tags=self.tables.tags)
+
+    @cached_property
+    def liked_categories(self) -> list[int]:
+        """Codes of the categories that the person takes to: more was watched and taken to than passed; the strongest first."""
+        liking = self.by_category(self.positives) + self.by_category(self.watched) - self.by_category(self.passed)
+        names = self.tables.items.categories.ids
+        return sorted(np.flatnonzero(liking > 0).tolist(), key=lambda code: (-float(liking[code]), names[code]))
+
+    def by_category(self, taste: Taste) -> NDArray[np.float64]:
+        """Return how much some videos count, summed by category, shape (categories.capacity,)."""
+        items = self.tables.items
+        codes = items.category.values[taste.rows]
+        sums = np.bincount(codes[codes >= 0], weights=taste.strengths[codes >= 0], minlength=items.categories.capacity)
+        return sums.astype(np.float64, copy=False)
 
     @cached_property
     def surface(self) -> str | None:
@@ -177,13 +203,23 @@ class Query:
 
     @cached_property
     def region(self) -> str | None:
-        """The region of the request, if told."""
-        return None if self.request.context is None else self.request.context.region
+        """The region of the request, else that of the person, in canonical form; None where neither is told."""
+        told = None if self.request.context is None else region_of(self.request.context.region)
+        return told or (None if self._profile is None else region_of(self._profile.region))
 
     @cached_property
     def language(self) -> str | None:
-        """The language of the request, if told."""
-        return None if self.request.context is None else self.request.context.language
+        """The language of the request, else that of the person, in canonical form; None where neither is told."""
+        told = None if self.request.context is None else language_of(self.request.context.language)
+        return told or (None if self._profile is None else language_of(self._profile.language))
+
+    @cached_property
+    def age(self) -> int:
+        """The years that the person has surely lived: somebody whose birthday is not known had none yet this year."""
+        if self._profile is None or self._profile.birth_year is None:
+            return self.default_age
+        year = 1970 + int(np.datetime64(self.now_ms, "ms").astype("datetime64[Y]").astype(np.int64))
+        return year - self._profile.birth_year - 1
 
     def rows_of(self, video_ids: list[str]) -> Rows:
         """Return the rows of the ids that were ever mentioned, order kept."""
@@ -204,37 +240,45 @@ class Query:
         keys *= np.uint64(0xD6E8_FEB8_6659_FD93)
         return keys ^ (keys >> np.uint64(32))
 
+    @property
+    def _shown(self) -> list[Taken]:
+        return [] if self.state is None else self.state.recent
+
+    @property
+    def _profile(self) -> Profile | None:
+        return None if self.state is None else self.state.profile
+
     @cached_property
     def _products(self) -> NDArray[np.float32]:
         products: NDArray[np.float32] = self.tables.vectors.matrix.values @ self.vector
         return products
 
-    def _newest(self, taken: Sequence[Taken], most: int) -> Taste:
-        distinct: dict[str, float] = {}
-        for one in reversed(taken):
-            distinct.setdefault(one.video_id, one.weight)
-            if len(distinct) == most:
-                break
-        rows = np.array(list(map(self.tables.videos.find, distinct)), dtype=np.intp)
-        # A place in the list counts whether or not the tables know the video, so that an answer does not depend on mentions.
-        known = np.flatnonzero(rows >= 0)
-        weights = np.array(list(distinct.values()), dtype=np.float64)
-        return Taste(rows[known], known, weights[known], np.power(RECENCY, known))
-
     def _codes(self, creators: list[str]) -> list[int]:
         return [code for code in map(self.tables.creators.find, creators) if code >= 0]
 
 
-def query(*, tables: SideTables, request: FeedRequest, request_id: str, now_ms: int, read: ReadState, seed: int) -> Query:
+def query(
+    *,
+    tables: SideTables,
+    request: FeedRequest,
+    request_id: str,
+    now_ms: int,
+    read: ReadState,
+    seed: int,
+    default_age: int = DEFAULT_AGE,
+) -> Query:
     """Make the query of a request from what was read of its person; a state or page that cannot be read counts as not there.
 
     Parameters
     ----------
     seed
         The system's seed; with the request id it fixes every draw.
+    default_age
+        Age in years of somebody of whom no age is known.
     """
     tables.items.hash_new_rows()
-    pages = [page for page in map(_page, read.pages) if page is not None and page.request_id != request_id]
+    pages = [page for page in map(_page, read.pages) if page is not None]
+    repeated = [page for page in pages if page.after and page.after == request.cursor]
     return Query(
         tables=tables,
         request=request,
@@ -243,8 +287,10 @@ def query(*, tables: SideTables, request: FeedRequest, request_id: str, now_ms: 
         available=read.available,
         state=_state(read.state),
         seen=tuple(read.seen[generation] for generation in sorted(read.seen)),
-        pages=tuple(page for page in pages if now_ms - page.at_ms < SESSION_MS),
+        pages=tuple(page for page in pages if now_ms - page.at_ms < SESSION_MS and page.request_id != request_id),
         seed=blake2b(f"{seed}/{request_id}".encode(), digest_size=16).digest(),
+        repeated=repeated[-1] if repeated else None,
+        default_age=default_age,
     )
 
 

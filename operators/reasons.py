@@ -4,68 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from operators.outcome import Outcome
+from operators.pipeline import REPEATED, Source
 from operators.query import Query
-from operators.retrieval.exploration import ExplorationPool
-from operators.retrieval.followed import FollowedCreators
-from operators.retrieval.fresh import FreshUploads
-from operators.retrieval.neighbours import WatchedTogether
-from operators.retrieval.popular import Popular
-from operators.retrieval.surface import PopularOnSurface
-from operators.retrieval.trending import Trending, TrendingInCategories, TrendingInRegion
-from operators.retrieval.vectors import NearTaste
-from operators.retrieval.whole import WholeCatalogue
 
-PLAIN = {
-    FollowedCreators.name: "From a creator you follow",
-    NearTaste.name: "Similar to videos you liked",
-    PopularOnSurface.name: "Popular here today",
-    Trending.name: "Trending now",
-    FreshUploads.name: "Just uploaded",
-    Popular.name: "Popular today",
-    ExplorationPool.name: "Something new for you",
-    WholeCatalogue.name: "Worth a try",
-}
+PLAIN = "Worth a try"
+"""Where nothing in particular can be said."""
+AGAIN = "Shown before"
 
 
-def reasons(query: Query, rows: Sequence[int], sources: Sequence[str]) -> list[str]:
-    """Return the reason for each video of a page, by its main source.
+def reasons(query: Query, rows: Sequence[int], names: Sequence[str], sources: Sequence[Source], outcome: Outcome) -> list[str]:
+    """Return the reason for each video of a page: what its main source says, else PLAIN.
 
     Parameters
     ----------
     rows
         Row of each video.
+    names
+        Name of the main source of each video.
     sources
-        Main source of each video.
+        The sources of the pipeline; a source that raises has nothing to say.
+    outcome
+        Where what a source raised is noted.
     """
-    watched = _watched_with(query, rows) if WatchedTogether.name in sources else [-1] * len(rows)
-    return [_reason(query, row, source, watched[place]) for place, (row, source) in enumerate(zip(rows, sources, strict=True))]
+    said = {REPEATED: [AGAIN] * len(rows)}
+    for source in sources:
+        places = [place for place, name in enumerate(names) if name == source.name]
+        if places:
+            said[source.name] = [""] * len(rows)
+            for place, words in zip(places, _because(source, query, [rows[place] for place in places], outcome), strict=True):
+                said[source.name][place] = words
+    return [said[name][place] or PLAIN if name in said else PLAIN for place, name in enumerate(names)]
 
 
-def _reason(query: Query, row: int, source: str, watched: int) -> str:
-    items = query.tables.items
-    if source == WatchedTogether.name:
-        record = items.records[watched] if 0 <= watched < len(items.records) else None
-        return f"Because you watched {record.title}" if record is not None and record.title else "Because of what you watched"
-    if source == TrendingInRegion.name:
-        return f"Trending in {query.region}"
-    if source == TrendingInCategories.name:
-        category = int(items.category.values[row])
-        return f"Trending in {items.categories.ids[category]}" if category >= 0 else PLAIN[Trending.name]
-    if source == Popular.name and query.tables.counters.popular_key.values[row] == -np.inf:
-        return PLAIN[WholeCatalogue.name]
-    return PLAIN[source]
-
-
-def _watched_with(query: Query, rows: Sequence[int]) -> list[int]:
-    """Return, for each row, which of the last watches speaks most for it, -1 where none does."""
-    recent = query.recent.rows
-    joined = query.neighbourhood
-    found = np.flatnonzero(query.tables.videos.mask(list(rows))[joined.rows])
-    strongest: dict[int, tuple[float, int]] = {}
-    shares, sources = joined.weights[found].tolist(), recent[joined.places[found]].tolist()
-    for row, share, source in zip(joined.rows[found].tolist(), shares, sources, strict=True):
-        if row not in strongest or share > strongest[row][0]:
-            strongest[row] = share, source
-    return [strongest.get(row, (0.0, -1))[1] for row in rows]
+def _because(source: Source, query: Query, rows: list[int], outcome: Outcome) -> list[str]:
+    try:
+        return source.because(query, rows)
+    except Exception as error:
+        outcome.errors[f"words of {source.name}"] = f"{type(error).__name__}: {error}"
+        return [""] * len(rows)

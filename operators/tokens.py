@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 MAC_BYTES = 16
-MAX_TOKEN_CHARS = 512
+MAX_TOKEN_CHARS = 1_024
 MIN_SECRET_BYTES = 16
 
 _PERSON = b"penstock.token.1"
@@ -83,7 +83,7 @@ def sign(secret: bytes, claims: TokenClaims) -> str:
     Returns
     -------
     str
-        The token; empty where the ids are so long that it would exceed the contract's 512 characters (such an item is served untracked).
+        The token; empty where the ids are so long that it would exceed the contract's 1,024 characters (such an item is served untracked).
 
     Raises
     ------

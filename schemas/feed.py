@@ -12,6 +12,8 @@ from schemas.base import Message
 from schemas.telemetry import ClaimedMs, Context, Id
 
 MAX_LIMIT = 100
+DEFAULT_AGE = 17
+"""Age in years of people of whom no age is known; 21 shows everything."""
 
 
 class Level(StrEnum):
@@ -23,6 +25,7 @@ class Level(StrEnum):
     USER_CACHE = "user_cache"
     REGIONAL_TRENDING = "regional_trending"
     GLOBAL_POPULAR = "global_popular"
+    NOTHING_ALLOWED = "nothing_allowed"
     EMPTY_CATALOGUE = "empty_catalogue"
 
 
@@ -140,7 +143,8 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     """Lineage of one answer on `feed.served` (key: user_id): all that the answer depended on, and what became of each candidate.
 
     `offsets` is, per side topic (`topic/partition`), the next offset not yet applied when the answer was made. `features` is
-    float32 of shape (n_features, n_items), in the order of `items`.
+    float32 of shape (n_features, n_items), in the order of `items`. `skipped` names sources and rules that did not take part, "rank",
+    "rerank", and "last_resort" for the look through the whole catalogue; a rule of safety that is named there took out everything.
     """
 
     TYPE: ClassVar[str] = "penstock.feed.served"
@@ -158,6 +162,7 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     model_versions: dict[str, str]
     experiment_arms: dict[str, str] = {}
     seed: int
+    default_age: int = DEFAULT_AGE
     level: Level
     shadow: bool = False
     skipped: list[str] = []

@@ -14,6 +14,10 @@ STATE_TTL_S = 30 * 86_400
 SEEN_TTL_S = 20 * 86_400
 SERVED_TTL_S = 86_400
 SERVED_PAGES_KEPT = 128
+"""Pages of a person that are kept however old they are; what is older than these is kept for as long as a session."""
+SESSION_PAGES_KEPT = 1_024
+SERVED_BYTES_KEPT = 786_432
+"""Bytes of all kept pages together: 4,096 videos with ids of 128 ASCII characters, on 41 pages of 100 or on 1,024 of four."""
 
 VERSION_BYTES = 8
 

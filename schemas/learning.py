@@ -6,13 +6,13 @@ from typing import ClassVar
 
 from schemas.base import Message
 
-HEADS = ("taken", "click", "long_view", "like", "finish", "share", "negative")
+HEADS = ("taken", "click", "long_view", "like", "finish", "share", "follow", "negative")
 
 
 class LabelledExample(Message, frozen=True, kw_only=True):
     """A served item and what came of it (`learning.examples`; key: user_id; repeats after a crash fold by example_id).
 
-    `features` is float32 of shape (n_features,), as served. `labels` maps a head (click, long_view, like, finish, share, negative, taken)
+    `features` is float32 of shape (n_features,), as served. `labels` maps a head (HEADS)
     to 0 or 1. `joined_by` is `token` for an exact join, `video` where an upstream outcome carried no token.
     """
 

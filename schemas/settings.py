@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.feed import DEFAULT_AGE
 from schemas.validity import EARLIEST_MS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -36,10 +37,11 @@ class Settings(BaseSettings):
     seed: int = 0
     token_secret: SecretStr | None = None
     future_skew_ms: int = 300_000
-    earliest_ms: int = EARLIEST_MS
-    id_capacity: int = 10_000_000
-    id_horizon_s: int = 86_400
+    earliest_ms: int = Field(default=EARLIEST_MS, ge=0)
+    id_capacity: int = Field(default=10_000_000, ge=4)
+    id_horizon_s: int = Field(default=86_400, gt=0, le=432_000)
     exact_below: int = 20_000
+    default_age: int = Field(default=DEFAULT_AGE, ge=0)
 
     def kafka(self) -> dict[str, str]:
         """Return the connection properties of librdkafka."""

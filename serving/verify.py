@@ -12,6 +12,8 @@ from confluent_kafka import Message
 from redis import Redis
 
 from operators.ingest.pieces import take_apart
+from operators.profiles.interest import TAGS_KEPT
+from operators.windows.counting import tags_of
 from schemas import keys
 from schemas.codec import unpack
 from schemas.dlq import DeadLetter
@@ -25,8 +27,6 @@ from serving.recount import Recount, Wrong
 RAW, EVENTS, LETTERS, ENTITIES = "telemetry.raw", "telemetry.events", "telemetry.dlq", "features.items"
 _WHOLE_RECORD = -1
 _USERS_A_CALL = 500
-TAGS_KEPT = 128
-"""Tags that the features part keeps of a person; of people with more, the tags are not compared: old ones made way."""
 
 Place = tuple[int, int, int]
 
@@ -158,7 +158,7 @@ class Verifier:
         if identity in self._first_seen:
             self._doubled.append(f"{event.event_id} of user {event.user_id} at {self._first_seen[identity]} and {place}")
         self._first_seen.setdefault(identity, place)
-        self._tags.setdefault(event.user_id, set()).update(event.tags)
+        self._tags.setdefault(event.user_id, set()).update(tags_of(event))
         self._recount.add(event)
 
     def take_letter(self, letter: DeadLetter) -> None:
@@ -232,6 +232,7 @@ class Verifier:
         wrong = [*self._recount.compare(name, state.totals, state.panes)]
         checked = len(state.totals) * (1 + len(state.panes))
         tags = self._tags[user_id] | state.tags.keys()
+        # Of people with more tags than are kept none is compared: old ones made way.
         for tag in sorted(tags) if len(tags) <= TAGS_KEPT else ():
             interest = state.tags.get(tag)
             totals, panes = ([0] * len(state.totals), []) if interest is None else (interest.totals, interest.panes)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.base import Example, State, StreamOperator
-from operators.cooccurrence.example_watches import some
+from operators.cooccurrence.example_watches import cowatch_examples
 from operators.cooccurrence.pairs import PairCounts
 from operators.cooccurrence.people import LastWatched, People
 from operators.cooccurrence.videos import WatchedVideos
-from operators.cooccurrence.watched import WatchedBefore, Watching
+from operators.cooccurrence.watched import How, WatchedBefore, Watching
 from operators.cooccurrence.weights import COSINE, four_digits, heaviest, weights_of
 from operators.ingest.repeats import RepeatFold
 from schemas.features import Neighbours
@@ -33,8 +33,8 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
 
         C[j, v] / (n_j · (n_v + 5))^popularity
 
-    What people watched before the stream is counted the same way, and goes before what is known of them. An event that comes again after a
-    crash is counted once. Limits are kept every `tidy_every` first watches, so the result does not depend on how events come in batches.
+    What is taken back is paired with nothing watched later. What people watched before the stream goes before what is known of them. What
+    comes again after a crash is counted once. Limits are kept every `tidy_every` first watches, whatever the batches.
 
     Parameters
     ----------
@@ -125,7 +125,10 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
                 self._before(one)
             elif self._fold.admits(one.origin, shard_of(one.user_id)):
                 self._as_of_ms = max(self._as_of_ms, one.at_ms)
-                self._watch(one.user_id, self._videos.code(one.video_id))
+                if one.how is How.TAKEN_BACK:
+                    self._take_back(one.user_id, one.video_id)
+                else:
+                    self._watch(one.user_id, self._videos.code(one.video_id), moves=one.how is How.SHOWN)
         return []
 
     def on_time(self, now_ms: int) -> list[Neighbours]:
@@ -195,11 +198,17 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
             self._people.unpack(msgspec.msgpack.decode(block, type=People))
         self._is_pending = True
 
-    def _watch(self, user_id: str, code: int) -> None:
+    def _take_back(self, user_id: str, video_id: str) -> None:
+        code, codes = self._videos.find(video_id), self._people.of(user_id)
+        if code is not None and code in codes:
+            codes.remove(code)
+
+    def _watch(self, user_id: str, code: int, *, moves: bool) -> None:
         codes = self._people.of(user_id)
         if code in codes:
-            codes.remove(code)
-            codes.append(code)
+            if moves:
+                codes.remove(code)
+                codes.append(code)
             return
         self._count(code, codes[-self.recent :])
         codes.append(code)
@@ -288,12 +297,4 @@ class CoWatch(StreamOperator[Watching, Neighbours]):
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
         """Yield examples for the contract checks."""
-        events = [some(n) for n in range(70)]
-        events += [events[68], events[69], some(70)]
-        yield Example(make=lambda: cls(recent=3, remembered=6, change=0), events=events)
-        yield Example(
-            make=lambda: cls(recent=2, remembered=4, listed=3, max_videos=8, max_pairs=4, max_users=4, tidy_every=5, change=0),
-            events=[some(n, 31) for n in range(70)],
-            endless=lambda n: some(n, 10**9),
-            bound=300,
-        )
+        yield from cowatch_examples(cls)

@@ -1,4 +1,4 @@
-"""What may not be shown here, in this language, or at this age."""
+"""What may not be shown at this age; what is for another region or language, where both sides are known."""
 
 from __future__ import annotations
 
@@ -8,28 +8,42 @@ from numpy.typing import NDArray
 from operators.query import Query, Rows
 
 
-class NotEligible:
-    """Drops videos for another region or language where both sides are known, and videos above the assumed age.
+class AboveAge:
+    """Drops videos rated above the person's age; who tells no age has the one that the settings assume."""
 
-    Parameters
-    ----------
-    assumed_age
-        Age in years taken for people whose age is not told, which is everybody as long as no message carries it. 21 shows everything.
-    """
-
-    reason = "not_eligible"
-
-    def __init__(self, *, assumed_age: int = 17) -> None:
-        self.assumed_age = assumed_age
+    reason = "age"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
-        """Return which of `rows` are not eligible, shape (n,)."""
+        """Return which of `rows` are rated above the person's age, shape (n,)."""
+        removed: NDArray[np.bool_] = query.tables.items.age_rating.values[rows] > query.age
+        return removed
+
+
+class OtherRegion:
+    """Drops videos for another region than the person's, where both are known."""
+
+    reason = "region"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        """Return which of `rows` are for another region, shape (n,)."""
         items = query.tables.items
-        removed: NDArray[np.bool_] = items.age_rating.values[rows] > self.assumed_age
-        if query.region is not None:
-            regions = items.region.values[rows]
-            removed |= (regions >= 0) & (regions != items.regions.find(query.region))
-        if query.language is not None:
-            languages = items.language.values[rows]
-            removed |= (languages >= 0) & (languages != items.languages.find(query.language))
+        if query.region is None:
+            return np.zeros(len(rows), dtype=np.bool_)
+        regions = items.region.values[rows]
+        removed: NDArray[np.bool_] = (regions >= 0) & (regions != items.regions.find(query.region))
+        return removed
+
+
+class OtherLanguage:
+    """Drops videos in another language than the person's, where both are known."""
+
+    reason = "language"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        """Return which of `rows` are in another language, shape (n,)."""
+        items = query.tables.items
+        if query.language is None:
+            return np.zeros(len(rows), dtype=np.bool_)
+        languages = items.language.values[rows]
+        removed: NDArray[np.bool_] = (languages >= 0) & (languages != items.languages.find(query.language))
         return removed

@@ -1,4 +1,4 @@
-"""Only what the catalogue holds is shown."""
+"""Only what the catalogue holds is shown, and only in its time."""
 
 from __future__ import annotations
 
@@ -16,4 +16,16 @@ class NotInCatalogue:
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are not listed, shape (n,)."""
         removed: NDArray[np.bool_] = ~query.tables.items.listed.values[rows]
+        return removed
+
+
+class NotAvailable:
+    """Drops videos that are uploaded after "now", or expired by then."""
+
+    reason = "not_available"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        """Return which of `rows` are not there at this time, shape (n,)."""
+        items = query.tables.items
+        removed: NDArray[np.bool_] = (items.uploaded_ms.values[rows] > query.now_ms) | (items.expires_ms.values[rows] <= query.now_ms)
         return removed

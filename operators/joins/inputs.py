@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from operators.interactions import implied
 from operators.joins.pages import ServedPart
 from operators.tokens import TokenClaims, sign
 from schemas.feed import ServedItem
@@ -76,6 +77,7 @@ def event(
         tracking_token=token,
         source="upstream" if token is None else "client",
         duration_ms=10_000,
+        implies=implied(kind, value=value, completed=None, duration_ms=10_000, source="upstream" if token is None else "client"),
     )
     return Happened(one, at_ms if stamp_ms is None else stamp_ms)
 
@@ -110,4 +112,11 @@ def sample(secret: bytes) -> list[Input]:
         Reached(events_ms=t + 20_000, served_ms=t + 20_000),
         event("u", "a", kinds.WATCH_TIME, t + 21_000, 13, token=good, value=9.5),
         event("u", "a", kinds.LIKE, t + 4_000_000, 14, token=good),
+        # Outcomes that wait through a page that does not show their video, for one that does.
+        event("w", "k", kinds.IMPRESSION, t + 4_100_100, 15),
+        event("w", "k", kinds.CLICK, t + 4_100_150, 16),
+        Reached(events_ms=t + 4_102_000, served_ms=t + 4_102_000),
+        page("w", "r4", t + 4_100_000, ["d", "e"], t + 4_102_100),
+        event("w", "k", kinds.LIKE, t + 4_100_200, 17, stamp_ms=t + 4_102_150),
+        page("w", "r5", t + 4_100_050, ["d", "k"], t + 4_102_200),
     ]

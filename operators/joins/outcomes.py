@@ -6,39 +6,24 @@ from datetime import timedelta
 
 import msgspec
 
+from operators.interactions import MAX_WATCH_MS, MEANINGS, watch_ms
 from operators.tokens import TokenClaims
-from operators.windows.counting import MAX_WATCH_MS, watch_ms
+from schemas.learning import HEADS
 from schemas.telemetry import Event, InteractionType
 
 Bits = int
 
-BIT: dict[InteractionType, Bits] = {kind: 1 << place for place, kind in enumerate(InteractionType)}
-
-POSITIVE: Bits = sum(
-    BIT[kind]
-    for kind in (
-        InteractionType.FINISH,
-        InteractionType.LONG_VIEW,
-        InteractionType.CLICK,
-        InteractionType.LIKE,
-        InteractionType.SHARE,
-        InteractionType.COMMENT,
-        InteractionType.SAVE,
-        InteractionType.FOLLOW,
-    )
-)
-NEGATIVE: Bits = BIT[InteractionType.NOT_INTERESTED] | BIT[InteractionType.REPORT]
-
-HEAD_BITS: dict[str, Bits] = {
-    "click": BIT[InteractionType.CLICK],
-    "long_view": BIT[InteractionType.LONG_VIEW],
-    "like": BIT[InteractionType.LIKE],
-    "finish": BIT[InteractionType.FINISH],
-    "share": BIT[InteractionType.SHARE],
-    "negative": NEGATIVE,
+_LATER = (InteractionType.UNLIKE, InteractionType.UNFOLLOW)
+BIT: dict[InteractionType, Bits] = {
+    kind: 1 << place for place, kind in enumerate((*(kind for kind in InteractionType if kind not in _LATER), *_LATER))
 }
+"""Bits stand in snapshots: what is added to the types of interaction comes last here."""
 
-LONG_VIEW_MS = 18_000
+HEAD_BITS: dict[str, Bits] = {head: sum(BIT[kind] for kind, meaning in MEANINGS.items() if head in meaning.heads) for head in HEADS}
+POSITIVE, NEGATIVE = HEAD_BITS["taken"], HEAD_BITS["negative"]
+_UNDOES: dict[InteractionType, Bits] = {
+    kind: BIT[InteractionType(meaning.takes_back)] for kind, meaning in MEANINGS.items() if meaning.takes_back in {"like", "follow"}
+}
 
 CLOSES_AFTER: dict[InteractionType, timedelta] = {
     InteractionType.WATCH_TIME: timedelta(milliseconds=300),
@@ -48,15 +33,6 @@ CLOSES_AFTER: dict[InteractionType, timedelta] = {
     InteractionType.FINISH: timedelta(seconds=5),
 }
 """How long after the outcome that ends a view others of the same view are still taken in."""
-
-
-def is_long_view(watch_ms: int, duration_ms: int | None) -> bool:
-    """Return whether a view was long: watched to the end, or for 18 seconds where the video is longer (or of unknown length).
-
-    >>> is_long_view(9_000, 9_000), is_long_view(17_000, 60_000), is_long_view(18_000, None)
-    (True, False, True)
-    """
-    return watch_ms >= LONG_VIEW_MS or (bool(duration_ms) and watch_ms >= (duration_ms or 0))
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -102,8 +78,8 @@ class View(msgspec.Struct, array_like=True):
         return outcome.stamp_ms <= self.close_stamp_ms and outcome.watermark_ms <= self.deadline_ms
 
     def add(self, outcome: Outcome, closes_after_ms: int | None) -> None:
-        """Take in an outcome; one that ends the view brings its closing forward."""
-        self.bits |= outcome.bits
+        """Take in an outcome; one that ends the view brings its closing forward, one that takes back undoes what came before it."""
+        self.bits = (self.bits & ~_UNDOES.get(outcome.kind, 0)) | outcome.bits
         self.watch_ms = max(self.watch_ms, outcome.watch_ms)
         self.last_ms = max(self.last_ms, outcome.at_ms)
         if closes_after_ms is not None:
@@ -116,20 +92,19 @@ class View(msgspec.Struct, array_like=True):
 
     def labels(self) -> dict[str, int]:
         """Return 0 or 1 for each head."""
-        return {head: int(bool(self.bits & bits)) for head, bits in HEAD_BITS.items()} | {"taken": int(self.is_positive)}
+        return {head: int(bool(self.bits & bits)) for head, bits in HEAD_BITS.items() if head != "taken"} | {"taken": int(self.is_positive)}
 
 
 def outcome_of(event: Event, claims: TokenClaims | None, *, stamp_ms: int, watermark_ms: int) -> Outcome:
     """Return what an event says of an item.
 
-    Upstream says itself what a long view or a finish is; of a client's watch time it is derived.
+    A label is 0 or 1, so that what was counted for the same view already (`repeated`) may be said again.
     """
     kind = event.interaction_type
     bits = BIT[kind]
+    for implied in event.implies:
+        bits |= BIT[implied]
     watched_ms = watch_ms(event.value) if kind is InteractionType.WATCH_TIME else 0
-    if kind is InteractionType.WATCH_TIME and event.source == "client":
-        bits |= BIT[InteractionType.LONG_VIEW] if is_long_view(watched_ms, event.duration_ms) else 0
-        bits |= BIT[InteractionType.FINISH] if event.completed else 0
     return Outcome(
         event.user_id,
         event.video_id,

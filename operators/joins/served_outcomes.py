@@ -111,8 +111,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
         self._shelf = PageShelf(max_per_user=max_pages_per_user, max_pages=max_pages)
         self._tracked, self._untracked = OpenViews(), OpenViews()
         self._settling: deque[Outcome] = deque()
-        self._waiting = WaitingRoom(max_waiting=max_waiting)
-        self._unresolved = WaitingRoom(max_waiting=max_waiting)
+        self._waiting, self._unresolved = WaitingRoom(max_waiting=max_waiting), WaitingRoom(max_waiting=max_waiting)
         self._repeats = RepeatFold()
 
     def on_batch(self, batch: Sequence[Input]) -> list[LabelledExample]:
@@ -153,7 +152,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
             out += self._let_go(old)
         for outcome in self._waiting.take((page.user_id, page.request_id)):
             self._join_tracked(outcome)
-        for outcome in self._unresolved.take((page.user_id, "")):
+        for outcome in self._unresolved.take((page.user_id, ""), lambda one: bool(self._showing(one))):
             self._join_untracked(outcome)
         return out + self._advance()
 
@@ -184,8 +183,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
             self._collect(*found, outcome, outcome.position)
 
     def _join_untracked(self, outcome: Outcome) -> None:
-        showing = self._shelf.showing(outcome, within_ms=self._served_window_ms, hold_ms=self._hold_ms)
-        if not showing:
+        if not (showing := self._showing(outcome)):
             self.counts["unmatched"] += self._unresolved.add((outcome.user_id, ""), outcome)
             return
         if outcome.kind is not InteractionType.IMPRESSION:
@@ -194,6 +192,9 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
             showing = seen or showing
         number, page = max(showing, key=lambda one: (one[1].now_ms, one[0]))
         self._collect(number, page, outcome, page.video_ids().index(outcome.video_id))
+
+    def _showing(self, outcome: Outcome) -> list[tuple[int, HeldPage]]:
+        return self._shelf.showing(outcome, within_ms=self._served_window_ms, hold_ms=self._hold_ms)
 
     def _view(self, number: int, video_id: str) -> View | None:
         return self._tracked.get(number, video_id) or self._untracked.get(number, video_id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Callable
 
 from operators.joins.outcomes import Outcome
 
@@ -20,56 +21,56 @@ class WaitingRoom:
 
     def __init__(self, *, max_waiting: int) -> None:
         self.max_waiting = max_waiting
-        self._order: deque[tuple[Key, Outcome]] = deque()
-        self._by_key: dict[Key, list[Outcome]] = {}
-        self._count = 0
+        self._held: OrderedDict[int, tuple[Key, Outcome]] = OrderedDict()
+        self._by_key: dict[Key, list[int]] = {}
+        self._next = 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._held)
 
     def add(self, key: Key, outcome: Outcome) -> int:
         """Hold an outcome; return how many had to go for it."""
-        self._order.append((key, outcome))
-        self._by_key.setdefault(key, []).append(outcome)
-        self._count += 1
-        gone = 0
-        while self._count > self.max_waiting:
-            gone += self._pop()
+        self._held[self._next] = key, outcome
+        self._by_key.setdefault(key, []).append(self._next)
+        self._next += 1
+        gone = max(len(self._held) - self.max_waiting, 0)
+        for _ in range(gone):
+            self._pop()
         return gone
 
-    def take(self, key: Key) -> list[Outcome]:
-        """Return what waits under a key, oldest first, and hold it no longer."""
-        taken = self._by_key.pop(key, [])
-        self._count -= len(taken)
-        if len(self._order) > 2 * self.max_waiting:
-            self._order = deque(self.snapshot())
+    def take(self, key: Key, wanted: Callable[[Outcome], bool] = lambda _: True) -> list[Outcome]:
+        """Return what is wanted of that which waits under a key, oldest first, and hold it no longer; the rest stays where it is."""
+        taken, left = [], []
+        for number in self._by_key.pop(key, ()):
+            if wanted(self._held[number][1]):
+                taken.append(self._held.pop(number)[1])
+            else:
+                left.append(number)
+        if left:
+            self._by_key[key] = left
         return taken
 
     def leave_before(self, stamp_ms: int) -> int:
         """Let go of what came before a time on its topic's clock; return how many."""
         gone = 0
-        while self._order and self._order[0][1].stamp_ms < stamp_ms:
-            gone += self._pop()
+        while self._held and next(iter(self._held.values()))[1].stamp_ms < stamp_ms:
+            self._pop()
+            gone += 1
         return gone
 
-    def _pop(self) -> int:
-        # What was taken meanwhile stands in the queue still; it is passed over.
-        key, outcome = self._order.popleft()
-        held = self._by_key.get(key)
-        if not held or held[0] is not outcome:
-            return 0
-        held.pop(0)
-        if not held:
+    def _pop(self) -> None:
+        number, (key, _) = self._held.popitem(last=False)
+        numbers = self._by_key[key]
+        numbers.remove(number)
+        if not numbers:
             del self._by_key[key]
-        self._count -= 1
-        return 1
 
     def snapshot(self) -> list[tuple[Key, Outcome]]:
         """Return (key, outcome) in the order in which they came."""
-        return [(key, outcome) for key, outcome in self._order if any(held is outcome for held in self._by_key.get(key, ()))]
+        return list(self._held.values())
 
     def restore(self, waiting: list[tuple[Key, Outcome]]) -> None:
         """Become what a snapshot says."""
-        self._order, self._by_key, self._count = deque(), {}, 0
+        self._held, self._by_key, self._next = OrderedDict(), {}, 0
         for key, outcome in waiting:
             self.add(key, outcome)

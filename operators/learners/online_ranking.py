@@ -17,10 +17,10 @@ from operators.learners.choices import OpenChoices, choice_of, sample
 from operators.learners.seen_ids import SeenIds
 from operators.learners.standard import Standard
 from operators.metrics.window import ProgressiveWindow
-from schemas.learning import LabelledExample, LearningMetrics, OnlineWeights
+from schemas.learning import HEADS, LabelledExample, LearningMetrics, OnlineWeights
 
 TAKEN = "taken"
-LOGISTIC_HEADS = ("click", "long_view", "like", "finish", "share", "negative")
+LOGISTIC_HEADS = tuple(head for head in HEADS if head != TAKEN)
 
 _MS = timedelta(milliseconds=1)
 

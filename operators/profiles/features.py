@@ -1,4 +1,4 @@
-"""Features: everything that is counted of people, videos, creators and tags, folded from clean events and histories."""
+"""Features: everything that is known of people, videos, creators and tags, folded from clean events, histories and user records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import msgspec
 from operators.base import Example, State, StreamOperator
 from operators.examples import histories, traffic
 from operators.ingest.repeats import RepeatFold
-from operators.profiles.example_people import last_rows
+from operators.profiles.example_people import last_rows, profiles
+from operators.profiles.told import ProfileTold
 from operators.profiles.update import UserUpdate
 from operators.profiles.users import UserProfiles
 from operators.windows.entities import EntityWindows
@@ -23,18 +24,19 @@ _decode_block = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 
 
 class Arrived(msgspec.Struct, array_like=True, frozen=True):
-    """An event or a history, and where it came from: partition and offset of `telemetry.events` or `telemetry.history`."""
+    """An event, a history or a profile, and its partition and offset on the topic that it came from."""
 
     partition: int
     offset: int
     event: Event | None = None
     history: UserHistory | None = None
+    told: ProfileTold | None = None
 
 
 class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
     """Folds repeats, then counts; `on_time` returns the people that changed, and at intervals the videos, creators and tags.
 
-    Exact over crashes: what was taken in is known by origin (events) or by offset (histories), and all state is saved together.
+    Exact over crashes: what was taken in is known by origin (events) or by offset (histories, profiles), and all state is saved together.
 
     Parameters
     ----------
@@ -58,6 +60,7 @@ class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
         self.items_every = items_every
         self._events = RepeatFold()
         self._histories: dict[int, int] = {}
+        self._told: dict[int, int] = {}
         self._items_at_ms = 0
 
     @property
@@ -67,18 +70,20 @@ class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
 
     def on_batch(self, batch: Sequence[Arrived]) -> list[UserUpdate | EntityCounters]:
         """Count what is new; results come out of `on_time`."""
-        happened: list[Event | UserHistory] = []
+        happened: list[Event | UserHistory | ProfileTold] = []
         events: list[Event] = []
-        admits, marks = self._events.admits, self._histories
+        admits = self._events.admits
         for one in batch:
             event = one.event
             if event is not None:
                 if admits(event.origin, one.partition):
                     happened.append(event)
                     events.append(event)
-            elif one.history is not None and one.offset > marks.get(one.partition, -1):
+                continue
+            marks, other = (self._told, one.told) if one.history is None else (self._histories, one.history)
+            if other is not None and one.offset > marks.get(one.partition, -1):
                 marks[one.partition] = one.offset
-                happened.append(one.history)
+                happened.append(other)
         self.users.on_batch(happened)
         self.entities.on_batch(events)
         return []
@@ -97,6 +102,7 @@ class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
             "version": self.VERSION,
             "events": self._events.snapshot(),
             "histories": dict(self._histories),
+            "told": dict(self._told),
             "users": self.users.head(),
             "entities": self.entities.head(),
         }
@@ -106,6 +112,7 @@ class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
         self.check_version(state)
         self._events.restore(state["events"])
         self._histories = dict(state["histories"])
+        self._told = dict(state.get("told", {}))
         self.users.restore_head(state["users"])
         self.entities.restore_head(state["entities"])
 
@@ -142,6 +149,7 @@ class FeatureFold(StreamOperator[Arrived, UserUpdate | EntityCounters]):
         """Yield a stream of which the first third is read again, and again after the end."""
         events = [Arrived(0, offset, one) for offset, one in enumerate(traffic(4, 120))]
         before = [Arrived(0, offset, None, one) for offset, one in enumerate(histories(4))]
+        before += [Arrived(0, offset, told=one) for offset, one in enumerate(profiles(4))]
         yield Example(
             make=lambda: cls(users=UserProfiles(), entities=EntityWindows(), items_every=timedelta(0)),
             events=[*before, *events[:80], *events[40:], *before, *events],

@@ -5,49 +5,38 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypeAlias
 
-from operators.profiles.interest import GAINS, MAX_STRENGTH, POSITIVE, SHOWN, faded
+from operators.interactions import AGAIN, MEANINGS, SHOWN, counted_as, strength_of, takes_back
+from operators.profiles.interest import MAX_STRENGTH, QUIZ_GAIN, faded
 from operators.profiles.row import Panes, TagRow, UserRow, index_in, new_tag, pane_of, place
-from operators.windows.counting import COUNTED, completion_permille, watch_ms
-from schemas.features import PANE_MS, Counter
+from operators.profiles.told import ProfileTold
+from operators.windows.counting import increments, tags_of
+from schemas.features import PANE_MS
 from schemas.telemetry import Event, InteractionType, UserHistory
 
 Adds: TypeAlias = tuple[tuple[int, int], ...]
 
-
-_WATCH_MS, _COMPLETION_PERMILLE = int(Counter.WATCH_MS), int(Counter.COMPLETION_PERMILLE)
-_NOTHING, _SHOWN, _WATCHED, _TAKEN, _HIDDEN = range(5)
-
-
-def _plan(kind: InteractionType) -> tuple[Adds, float, int]:
-    """Return what an interaction adds (of a watch: the count of watches only), its gain, and what else it does, as plain numbers."""
-    step = _NOTHING
-    if kind in POSITIVE:
-        step = _TAKEN
-    elif kind in {InteractionType.NOT_INTERESTED, InteractionType.REPORT}:
-        step = _HIDDEN
-    elif kind is InteractionType.IMPRESSION:
-        step = _SHOWN
-    elif kind is InteractionType.WATCH_TIME:
-        step = _WATCHED
-    return ((int(COUNTED[kind]), 1),) if kind in COUNTED else (), GAINS.get(kind, 0.0), step
-
-
-_PLANS = {kind: _plan(kind) for kind in InteractionType}
+_GAINS = {kind: meaning.gain for kind, meaning in MEANINGS.items()}
+_TAKEN = {kind: meaning.gain if meaning.positive else 0.0 for kind, meaning in MEANINGS.items()}
+_TAKES_BACK = {kind: meaning for kind, meaning in MEANINGS.items() if meaning.takes_back is not None}
 
 
 class Folding:
-    r"""Folds events into rows.
+    r"""Folds events, as the table of operators.interactions says, and profiles into rows.
 
-    A tag's weight w, as of its last event at t', moves at an event at t by the gain g of the interaction (operators.profiles.interest):
+    A tag's weight w, as of its last event at t', moves at an event at t by the gain g of what the event counts as:
 
     w ← w · 2^(−(t − t') / half_life) + g    and for an event that comes late    w ← w + g · 2^(−(t' − t) / half_life)
+
+    The strength of a video in `recent` says how much of it was watched (operators.interactions.strength_of): what is watched more raises
+    it, what takes the video back makes it 0 and takes the video out of the positives, unless the person took to it later than that. A video
+    that was taken back counts again once half of it was watched, or as much was said of it.
 
     Parameters
     ----------
     interest_half_life
         Time in which a tag's weight halves; short forgets yesterday, long is slow to turn.
     max_tags
-        Tags held of a person; beyond it the longest idle goes.
+        Tags held of a person; beyond it the one that nothing happened to for longest goes, by the order in which events came.
     max_taken
         Videos held in `positives` and in `recent`.
     max_listed
@@ -63,54 +52,63 @@ class Folding:
 
     def event(self, row: UserRow, event: Event) -> bool:
         """Fold an event; return whether the video must be marked as seen."""
-        adds, gain, step = _PLANS[event.interaction_type]
         at_ms = event.timestamp_ms
-        share = 0
-        if step == _WATCHED:
-            watched_ms = watch_ms(event.value)
-            share = completion_permille(watched_ms, event.duration_ms, event.completed)
-            adds = (*adds, (_WATCH_MS, watched_ms), (_COMPLETION_PERMILLE, share))
+        adds = increments(event)
+        gain = taken = 0.0
+        for kind in counted_as(event):
+            gain += _GAINS[kind]
+            taken += _TAKEN[kind]
         row.version += 1
         row.updated_ms = max(row.updated_ms, at_ms)
         if adds and not _add(adds, row.totals, row.panes, at_ms // PANE_MS):
             row.late += 1
         if adds or gain:
-            tags = event.tags
-            for tag in tags if len(tags) < 2 else dict.fromkeys(tags):
+            for tag in tags_of(event):
                 self._tag(row.tags, tag, at_ms, adds, gain)
-        if step in {_SHOWN, _WATCHED}:
-            return self._shown(row, event.video_id, at_ms, SHOWN + (1.0 - SHOWN) * share / 1000, moves=step == _SHOWN)
-        if step == _TAKEN:
-            self._taken(row, event.video_id, gain, at_ms)
+        strength = strength_of(event)
+        is_new = strength > 0 and self._seen(row, event, strength)
+        if taken:
+            self._taken(row, event.video_id, taken, at_ms)
             if event.interaction_type is InteractionType.FOLLOW and event.creator_id is not None:
                 self._list(row.followed_creators, event.creator_id)
-        elif step == _HIDDEN:
-            self._hide(row, event)
-        return False
+        elif event.interaction_type in _TAKES_BACK:
+            self._take_back(row, event)
+        return is_new
 
     def history(self, row: UserRow, history: UserHistory) -> list[str]:
         """Fold what came before the stream: no window, no weight of a tag; return the videos to be marked as seen.
 
-        It is older than any event, whenever it arrives: what an event said of a video already stands.
+        It is older than any event, whenever it arrives: what an event said of a video already stands. Only a like that was taken back
+        or watched again after a skip before its history came stands again.
         """
         row.version += 1
         for video_id in history.watched:
             if index_in(row.recent, video_id) < 0:
-                place(row.recent, video_id, SHOWN, 0, self.max_taken)
+                place(row.recent, video_id, 1.0, 0, self.max_taken)
         for kind, video_ids in ((InteractionType.LONG_VIEW, history.long_viewed), (InteractionType.LIKE, history.liked)):
             for video_id in video_ids:
-                if video_id not in row.hidden_videos:
-                    self._taken(row, video_id, GAINS[kind], 0)
+                self._taken(row, video_id, _TAKEN[kind], 0)
         seen = list(dict.fromkeys([*history.watched, *history.long_viewed, *history.liked]))
         row.seen_count += len(seen)
         return seen
 
+    def told(self, row: UserRow, told: ProfileTold) -> None:
+        """Take over a profile; a tag of the quiz that was not there before counts as interest in it."""
+        row.version += 1
+        known = () if row.profile is None else row.profile.quiz
+        for tag in () if told.profile is None else told.profile.quiz:
+            if tag not in known:
+                self._tag(row.tags, tag, told.at_ms, (), QUIZ_GAIN)
+        row.profile = told.profile
+
     def _tag(self, tags: dict[str, TagRow], tag: str, at_ms: int, adds: Adds, gain: float) -> None:
-        one = tags.get(tag)
+        # The order of the tags is that of their last events, so that the first one is the one to go.
+        one = tags.pop(tag, None)
         if one is None:
             if len(tags) >= self.max_tags:
-                del tags[min(tags, key=lambda name: (tags[name].at_ms, name))]
-            one = tags[tag] = new_tag(at_ms)
+                del tags[next(iter(tags))]
+            one = new_tag(at_ms)
+        tags[tag] = one
         age_ms = at_ms - one.at_ms
         if age_ms > 0:
             one.weight = faded(one.weight, age_ms, self._half_life_ms) + gain
@@ -119,22 +117,29 @@ class Folding:
             one.weight += faded(gain, -age_ms, self._half_life_ms)
         _add(adds, one.totals, one.panes, at_ms // PANE_MS)
 
-    def _shown(self, row: UserRow, video_id: str, at_ms: int, strength: float, *, moves: bool) -> bool:
-        """Put the video among the recent ones: a showing moves it to its time, a watch end only raises its strength."""
+    def _seen(self, row: UserRow, event: Event, strength: float) -> bool:
+        """Put the video among the recent ones: a showing moves it to its time, all else only raises its strength."""
+        video_id, at_ms = event.video_id, event.timestamp_ms
         at = index_in(row.recent, video_id)
         if at < 0:
             place(row.recent, video_id, strength, at_ms, self.max_taken)
         else:
             _, before, was_ms = row.recent[at]
-            if was_ms > 0 and (not moves or at_ms <= was_ms):
-                row.recent[at] = (video_id, max(before, strength), was_ms)
+            if was_ms == 0:
+                before = strength
+            elif before > 0 or (strength >= AGAIN and at_ms > was_ms):
+                before = max(before, strength)
+            if was_ms > 0 and (event.interaction_type is not InteractionType.IMPRESSION or at_ms <= was_ms):
+                row.recent[at] = (video_id, before, was_ms)
                 return False
             del row.recent[at]
-            place(row.recent, video_id, max(before, strength), at_ms, self.max_taken)
+            place(row.recent, video_id, before, at_ms, self.max_taken)
         row.seen_count += 1
         return True
 
     def _taken(self, row: UserRow, video_id: str, gain: float, at_ms: int) -> None:
+        if video_id in row.hidden_videos or _is_taken_back(row, video_id, at_ms):
+            return
         at = index_in(row.positives, video_id)
         if at >= 0:
             _, strength, was_ms = row.positives[at]
@@ -146,13 +151,46 @@ class Folding:
                 gain, at_ms = min(strength + gain, MAX_STRENGTH), max(was_ms, at_ms)
         place(row.positives, video_id, gain, at_ms, self.max_taken)
 
-    def _hide(self, row: UserRow, event: Event) -> None:
-        at = index_in(row.positives, event.video_id)
+    def _take_back(self, row: UserRow, event: Event) -> None:
+        meaning, video_id, creator_id = _TAKES_BACK[event.interaction_type], event.video_id, event.creator_id
+        if meaning.takes_back == "video":
+            if takes_back(event):
+                self._take_video_back(row, video_id, event.timestamp_ms, is_hidden="video" in meaning.hides)
+            if "video" in meaning.hides:
+                self._list(row.hidden_videos, video_id)
+            if "creator" in meaning.hides and creator_id is not None:
+                self._list(row.hidden_creators, creator_id)
+            return
+        self._weaken(row, video_id, meaning.gain)
+        if meaning.takes_back == "follow" and creator_id in row.followed_creators:
+            row.followed_creators.remove(creator_id)
+
+    def _take_video_back(self, row: UserRow, video_id: str, at_ms: int, *, is_hidden: bool) -> None:
+        at = index_in(row.positives, video_id)
         if at >= 0:
+            if row.positives[at][2] > at_ms and not is_hidden:
+                return
             del row.positives[at]
-        self._list(row.hidden_videos, event.video_id)
-        if event.interaction_type is InteractionType.REPORT and event.creator_id is not None:
-            self._list(row.hidden_creators, event.creator_id)
+        at = index_in(row.recent, video_id)
+        if at >= 0:
+            was_ms = row.recent[at][2]
+            del row.recent[at]
+            place(row.recent, video_id, 0.0, max(was_ms, at_ms), self.max_taken)
+
+    def _weaken(self, row: UserRow, video_id: str, gain: float) -> None:
+        """Take a like or a follow out of a positive; when nothing else speaks for the video it is one that was shown only."""
+        at = index_in(row.positives, video_id)
+        if at < 0:
+            return
+        _, strength, was_ms = row.positives[at]
+        if strength + gain > SHOWN:
+            row.positives[at] = (video_id, strength + gain, was_ms)
+            return
+        del row.positives[at]
+        at = index_in(row.recent, video_id)
+        if at >= 0:
+            _, strength, was_ms = row.recent[at]
+            row.recent[at] = (video_id, min(strength, SHOWN), was_ms)
 
     def _list(self, listed: list[str], one: str) -> None:
         if one not in listed:
@@ -161,14 +199,26 @@ class Folding:
                 del listed[0]
 
 
+def _is_taken_back(row: UserRow, video_id: str, at_ms: int) -> bool:
+    """Return whether a video was taken back at this time or later."""
+    at = index_in(row.recent, video_id)
+    return at >= 0 and row.recent[at][1] == 0 and row.recent[at][2] >= at_ms
+
+
 def _add(adds: Adds, totals: list[int], panes: Panes, minute: int) -> bool:
-    """Count in the totals and in the minute's pane; return False where it is too late for that."""
+    """Count in the totals and in the minute's pane; return False where it is too late for that.
+
+    What is taken back leaves the totals and the newest pane that holds any, neither falls below 0.
+    """
     counts = panes[-1][1] if panes and panes[-1][0] == minute else pane_of(panes, minute) if adds else None
-    if counts is None:
-        for counter, n in adds:
-            totals[counter] += n
-        return False
     for counter, n in adds:
-        totals[counter] += n
-        counts[counter] += n
-    return True
+        if n < 0:
+            totals[counter] = max(totals[counter] + n, 0)
+            holding = next((held for _, held in reversed(panes) if held[counter] > 0), None)
+            if counts is not None and holding is not None:
+                holding[counter] += n
+        else:
+            totals[counter] += n
+            if counts is not None:
+                counts[counter] += n
+    return counts is not None

@@ -27,6 +27,9 @@ def readable(row: UserRow) -> dict[str, str]:
         "average_completion_rate": f"{totals[Counter.COMPLETION_PERMILLE] / (1000 * watches):.4g}" if watches > 0 else "0",
         "seen": str(row.seen_count),
     }
+    if row.profile is not None:
+        told = {"birth_year": row.profile.birth_year, "region": row.profile.region, "language": row.profile.language}
+        fields |= {name: str(value) for name, value in told.items() if value is not None}
     for name, counter in _COUNTED:
         if totals[counter]:
             fields[name] = str(totals[counter])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.features import N_COUNTERS, PANES
+from schemas.features import N_COUNTERS, PANES, Profile
 
 Panes = list[tuple[int, list[int]]]
 """(minute, counts of shape (N_COUNTERS,)), oldest first."""
@@ -37,6 +37,7 @@ class UserRow(msgspec.Struct, array_like=True, gc=False):
     followed_creators: list[str]
     seen_count: int = 0
     late: int = 0
+    profile: Profile | None = None
 
 
 class Idle(msgspec.Struct, array_like=True, gc=False):

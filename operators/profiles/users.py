@@ -1,4 +1,4 @@
-"""User states: what everybody did, folded from events into packed rows."""
+"""User states: who people are and what they did, folded into packed rows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import msgspec
 from operators.base import BlockOperator, Example, State
 from operators.forgetting import Forgetting, Idleness
 from operators.profiles.folding import Folding
-from operators.profiles.interest import INTEREST_HALF_LIFE
+from operators.profiles.interest import INTEREST_HALF_LIFE, TAGS_KEPT
 from operators.profiles.readable import readable
 from operators.profiles.row import UserRow, new_row, pack_row, unpack_idle, unpack_row
 from operators.profiles.seen import bits_of
+from operators.profiles.told import ProfileTold
 from operators.profiles.update import UserUpdate
 from schemas.keys import SEEN_BEFORE_STREAM, seen_generation
 from schemas.telemetry import Event, UserHistory
 
-Happened = Event | UserHistory
+Happened = Event | UserHistory | ProfileTold
 
 ROWS_A_BLOCK = 1_000
 
@@ -29,7 +30,7 @@ _decode_rows = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class UserProfiles(BlockOperator[Happened, UserUpdate]):
-    """Folds events and histories into one row a person; `on_time` returns the rows that changed since it was last called.
+    """Folds events, histories and profiles into one row a person; `on_time` returns the rows that changed since it was last called.
 
     Rows rest packed, as they stand in the store; those that changed since the last `on_time` are kept unpacked. Events of one person must
     come in their order; repeats must have been folded before (operators.ingest.repeats).
@@ -37,7 +38,7 @@ class UserProfiles(BlockOperator[Happened, UserUpdate]):
     Parameters
     ----------
     max_users
-        People held; beyond it the longest idle are forgotten (operators.forgetting).
+        People held; beyond it the longest idle are forgotten (operators.forgetting), those first who have a profile and did nothing.
     max_unpacked
         Rows kept unpacked, about 20 KB each.
     interest_half_life, max_tags, max_taken, max_listed
@@ -60,7 +61,7 @@ class UserProfiles(BlockOperator[Happened, UserUpdate]):
         max_users: int = 1_000_000,
         max_unpacked: int = 4_096,
         interest_half_life: timedelta = INTEREST_HALF_LIFE,
-        max_tags: int = 128,
+        max_tags: int = TAGS_KEPT,
         max_taken: int = 50,
         max_listed: int = 200,
     ) -> None:
@@ -88,7 +89,7 @@ class UserProfiles(BlockOperator[Happened, UserUpdate]):
         return bool(self._changed or self._left)
 
     def on_batch(self, batch: Sequence[Happened]) -> list[UserUpdate]:
-        """Fold events and histories; rows come out of `on_time`."""
+        """Fold events, histories and profiles; rows come out of `on_time`."""
         unpacked, changed, fold = self._unpacked, self._changed, self._folding.event
         for one in batch:
             user_id = one.user_id
@@ -105,6 +106,8 @@ class UserProfiles(BlockOperator[Happened, UserUpdate]):
             elif type(one) is UserHistory:
                 seen = b"".join(map(bits_of, self._folding.history(row, one)))
                 bits[SEEN_BEFORE_STREAM] = bits.get(SEEN_BEFORE_STREAM, b"") + seen
+            elif type(one) is ProfileTold:
+                self._folding.told(row, one)
         return []
 
     def on_time(self, now_ms: int) -> list[UserUpdate]:

@@ -39,11 +39,14 @@ class Feature:
 
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("co_watched", "ln(sum_r 0.95^r w(recent_r, v) + 0.0005)", 3.5, f.co_watched),
+    Feature("co_watched", "ln(sum_r 0.95^r (1 + share_r)/2 (1.5 if positive) w(watched_r, v) + 0.0005)", 3.5, f.co_watched),
     Feature("surface_impressions_24h", "ln(impressions on the surface, half-life 24 h, + 0.2)", 0.6, f.surface_impressions),
     Feature("impressions_1h", "ln(impressions, half-life 1 h, + 0.3)", 0.4, lambda v: np.log(f.impressions_1h(v) + 0.3)),
     Feature("long_view_rate_96h", "(long views + 1.6) / (impressions + 5), half-life 96 h", 1.4, f.long_view_rate),
     Feature("long_views_24h", "ln(long views, half-life 24 h, + 0.3)", 0.0, lambda v: np.log(f.long_views_24h(v) + 0.3)),
+    Feature(
+        "popularity", "ln(clicks/5 + long views + 2 (likes + comments + saves + follows - negatives) + 3 shares + 1)", 0.15, f.popularity
+    ),
     Feature("watches", "ln(watches + 3)", 0.0, lambda v: np.log(v.total(Counter.WATCHES) + 3)),
     Feature("impressions_5m", "ln(impressions in 5 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.IMPRESSIONS, 5))),
     Feature("impressions_30m", "ln(impressions in 30 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.IMPRESSIONS, 30))),
@@ -86,12 +89,21 @@ FEATURES: tuple[Feature, ...] = (
         0.0,
         lambda v: v.creator_rate(Counter.LONG_VIEWS, Counter.IMPRESSIONS, prior=0.3, strength=20),
     ),
-    Feature("category_recent", "share of the last 10 watches in the video's category", 0.0, f.category_recent),
+    Feature("creator_passed", "ln(videos of the creator among the last 50 that were skipped or disliked + 1)", -0.5, f.creator_passed),
+    Feature("category_taken", "ln(positives in the category, 0.95^place each, + 1)", 14.0, f.category_taken),
+    Feature("category_watched", "ln(watches in the category, 0.95^place each, + 1)", 6.0, f.category_watched),
+    Feature("category_passed", "ln(skipped or disliked in the category, 0.95^place each, + 1)", -14.0, f.category_passed),
+    Feature("category_watched_30m", "share of the watches of 30 min in the category, 2 others added", 10.0, f.category_watched_30m),
+    Feature("tag_taken_5m", "sum over tags of ln(person's positive interactions of 5 min + 1)", 0.2, f.tag_taken_5m),
+    Feature("tag_taken_30m", "sum over tags of ln(person's positive interactions of 30 min + 1)", 0.2, f.tag_taken_30m),
+    Feature("tag_passed_30m", "sum over tags of ln(person's skips and dislikes of 30 min + 1)", -0.2, f.tag_passed_30m),
     Feature("age", "ln(hours since upload + 1)", 0.0, lambda v: np.log1p(v.age_hours)),
     Feature("new", "1 if uploaded within 24 h", 0.3, lambda v: (v.age_hours < 24).astype(np.float64)),
     Feature("duration", "ln(seconds + 1), 30 s where unknown", 0.0, f.duration),
     Feature("duration_unlike", "|ln duration - mean ln duration of the last positives|", 0.0, f.duration_unlike),
     Feature("person_long_view_rate", "(long views + 6) / (impressions + 20) of the person", 0.0, f.person_long_view_rate),
+    Feature("person_taken_30m", "(positive interactions + 1.5) / (impressions + 5) of the person in 30 min", 0.0, f.person_taken_30m),
+    Feature("person_passed_30m", "(skips and dislikes + 1.5) / (impressions + 5) of the person in 30 min", 0.0, f.person_passed_30m),
     Feature("luck", "uniform by seed and video: orders what nothing else orders", 1e-6, f.luck),
 )
 
@@ -103,7 +115,20 @@ TAKEN = "taken"
 INITIAL: dict[str, NDArray[np.float32]] = {TAKEN: np.array([*(one.initial for one in FEATURES), 0.0], dtype=np.float32)}
 """Weights per head before anything was learned, shape (N_FEATURES + 1,), the bias last; heads that are not here start at 0."""
 
-INITIAL_OBJECTIVE = Objective(version="initial", heads={TAKEN: 1.0})
+INITIAL_OBJECTIVE = Objective(
+    version="initial",
+    heads={
+        TAKEN: 1.0,
+        "click": 0.1,
+        "long_view": 0.2,
+        "like": 0.2,
+        "share": 0.1,
+        "follow": 0.1,
+        "finish": 0.2,
+        "negative": -0.5,
+    },
+)
+"""What is maximised until an operator says otherwise: what is taken to, strong signs and a finish more, dislikes less."""
 
 
 class FeatureTable:

@@ -14,7 +14,7 @@ IMPRESSIONS_96H = index_of(Counter.IMPRESSIONS, 4 * DAY_MS)
 LONG_VIEWS_24H = index_of(Counter.LONG_VIEWS, DAY_MS)
 LONG_VIEWS_96H = index_of(Counter.LONG_VIEWS, 4 * DAY_MS)
 CO_WATCHED_FLOOR = 0.0005
-RECENT_CATEGORIES = 10
+HALF_HOUR_MS = 30 * 60_000
 POSITIVES_BY_DURATION = 10
 
 
@@ -63,11 +63,7 @@ def taste(view: View) -> Values:
 
 def tag_interest(view: View) -> Values:
     """How much the person is interested in the video's tags."""
-    interest = np.append(view.query.tag_interest, 0.0)
-    values = view.constant(0.0)
-    for codes in view.tags:
-        values += interest[codes]
-    return values
+    return view.summed_over_tags(view.query.tag_interest)
 
 
 def tag_long_view_rate(view: View) -> Values:
@@ -99,14 +95,64 @@ def creator_taken(view: View) -> Values:
     return values
 
 
-def category_recent(view: View) -> Values:
-    """How much of what the person watched last is of the video's category."""
-    items = view.tables.items
-    recent = view.query.recent.rows[view.query.recent.places < RECENT_CATEGORIES]
-    counts = np.bincount(items.category.values[recent] + 1, minlength=items.categories.capacity + 1)
+def creator_passed(view: View) -> Values:
+    """How much of what the person passed lately is of the creator."""
+    creators = view.tables.items.creator.values[view.query.passed.rows]
+    counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
     counts[0] = 0
-    shares: Values = counts[items.category.values[view.rows] + 1] / RECENT_CATEGORIES
+    values: Values = np.log1p(counts[view.creators + 1])
+    return values
+
+
+def category_taken(view: View) -> Values:
+    """How much of what the person took to lately is of the video's category."""
+    return _of_category(view, view.query.by_category(view.query.positives))
+
+
+def category_watched(view: View) -> Values:
+    """How much of what the person watched lately is of the video's category."""
+    return _of_category(view, view.query.by_category(view.query.watched))
+
+
+def category_passed(view: View) -> Values:
+    """How much of what the person passed lately is of the video's category."""
+    return _of_category(view, view.query.by_category(view.query.passed))
+
+
+def category_watched_30m(view: View) -> Values:
+    """Share of what the person watched in this half hour that is of the video's category."""
+    watched, items = view.query.watched, view.tables.items
+    codes = items.category.values[watched.rows[watched.at_ms > view.query.now_ms - HALF_HOUR_MS]]
+    counts = np.append(np.bincount(codes[codes >= 0], minlength=items.categories.capacity), 0)
+    shares: Values = counts[view.categories] / (len(codes) + 2.0)
     return shares
+
+
+def tag_taken_5m(view: View) -> Values:
+    """How often the person took to something with the video's tags in the last 5 minutes."""
+    return _over_tags(view, view.query.last_5_minutes.tag_taken)
+
+
+def tag_taken_30m(view: View) -> Values:
+    """How often the person took to something with the video's tags in the last 30 minutes."""
+    return _over_tags(view, view.query.last_30_minutes.tag_taken)
+
+
+def tag_passed_30m(view: View) -> Values:
+    """How often the person passed something with the video's tags in the last 30 minutes."""
+    return _over_tags(view, view.query.last_30_minutes.tag_passed)
+
+
+def person_taken_30m(view: View) -> Values:
+    """How often the person takes to what is shown in this half hour: the same for all candidates."""
+    lately = view.query.last_30_minutes
+    return view.constant((lately.taken + 1.5) / (lately.impressions + 5.0))
+
+
+def person_passed_30m(view: View) -> Values:
+    """How often the person passes what is shown in this half hour: the same for all candidates."""
+    lately = view.query.last_30_minutes
+    return view.constant((lately.passed + 1.5) / (lately.impressions + 5.0))
 
 
 def duration(view: View) -> Values:
@@ -138,3 +184,18 @@ def person_long_view_rate(view: View) -> Values:
 def luck(view: View) -> Values:
     """Draw a number for each video, by seed."""
     return (view.query.shuffled(view.rows) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def popularity(view: View) -> Values:
+    """How popular the video ever was."""
+    values: Values = np.log1p(view.tables.counters.popularity.values[view.rows])
+    return values
+
+
+def _of_category(view: View, by_category: Values) -> Values:
+    values: Values = np.log1p(np.append(by_category, 0.0)[view.categories])
+    return values
+
+
+def _over_tags(view: View, by_tag: Values) -> Values:
+    return view.summed_over_tags(np.log1p(by_tag)) if by_tag.any() else view.constant(0.0)

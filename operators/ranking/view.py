@@ -74,6 +74,19 @@ class View:
         return creators
 
     @cached_property
+    def categories(self) -> NDArray[np.int32]:
+        """Category code of each candidate, -1 where it is unknown."""
+        categories: NDArray[np.int32] = self.tables.items.category.values[self.rows]
+        return categories
+
+    def summed_over_tags(self, by_tag: Values) -> Values:
+        """Return the sum of `by_tag` (tags.capacity,) over the tags of each candidate."""
+        padded, values = np.append(by_tag, 0.0), self.constant(0.0)
+        for codes in self.tags:
+            values += padded[codes]
+        return values
+
+    @cached_property
     def tags(self) -> list[NDArray[np.int32]]:
         """Tag codes of each candidate: one array of shape (n,) per place that any candidate uses, -1 where there are fewer."""
         columns = np.ascontiguousarray(self.tables.items.tag.values[self.rows].T)

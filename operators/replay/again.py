@@ -82,7 +82,7 @@ class Again:
 
     def _answer(self, record: ServedRecord) -> Answer:
         asking = self.ask(record)
-        self.engine.seed = record.seed
+        self.engine.seed, self.engine.default_age = record.seed, record.default_age
         return self.engine.answer(
             request=asking.request,
             raw=record.request,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from operators.pipeline import OVER_BUDGET, RANK
+from operators.pipeline import OVER_BUDGET, RANK, RERANK
 from schemas.codec import DecodeError, decode
 from schemas.feed import FeedResponse, ServedRecord
 
@@ -21,6 +21,7 @@ _STATE = (
     "now_ms",
     "shadow",
     "seed",
+    "default_age",
     "offsets",
     "segment_id",
     "model_versions",
@@ -49,13 +50,16 @@ def _checks(recorded: ServedRecord) -> list[tuple[str, str, Look]]:
     filters = recorded.reasons.index(OVER_BUDGET) + 1 if OVER_BUDGET in recorded.reasons else len(recorded.reasons)
     return [
         *(("state", name, _named(name)) for name in _STATE),
-        ("retrieve", "skipped", lambda served: [name for name in served.skipped if name != RANK]),
+        ("retrieve", "skipped", lambda served: [name for name in served.skipped if name not in {*recorded.reasons, RANK, RERANK}]),
         ("retrieve", "candidates.video_ids", lambda served: served.candidates.video_ids.split("\n")),
         ("retrieve", "candidates.sources", lambda served: _array(served.candidates.sources, "<u2")),
+        ("filter", "skipped", lambda served: [name for name in served.skipped if name in recorded.reasons]),
+        ("filter", "relaxed", _named("relaxed")),
         ("filter", "candidates.dropped", lambda served: [code if code <= filters else 0 for code in served.candidates.dropped]),
         ("rank", "skipped", lambda served: RANK in served.skipped),
         ("rank", "candidates.scores", lambda served: _array(served.candidates.scores, "<f4")),
         ("rank", "ranked", _named("ranked")),
+        ("rerank", "skipped", lambda served: RERANK in served.skipped),
         ("rerank", "candidates.dropped", lambda served: list(served.candidates.dropped)),
         ("rerank", "items", _named("items")),
         ("rank", "features", lambda served: _array(served.features, "<f4")),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from operators.filters.seen import AlreadySeen
+from operators.filters.session import ServedThisSession
 from operators.pipeline import Found
 from operators.query import Query
 
@@ -37,3 +41,9 @@ class ExplorationPool:
             pool, keys = pool[kept], keys[kept]
         rows = pool[np.argsort(keys, kind="stable")]
         return Found(rows, np.zeros(len(rows), dtype=np.float64))
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say that they are new to the person, where they are."""
+        some = np.array(rows, dtype=np.intp)
+        known = AlreadySeen().removed(query, some) | ServedThisSession().removed(query, some)
+        return ["" if one else "Something new for you" for one in known.tolist()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
@@ -30,3 +32,7 @@ class FollowedCreators:
         if len(rows) == 0:
             return NOTHING
         return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most)
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say whose they are."""
+        return ["From a creator you follow"] * len(rows)

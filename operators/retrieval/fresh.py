@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -36,3 +37,7 @@ class FreshUploads:
         oldest = query.now_ms - self.max_age // timedelta(milliseconds=1)
         rows = np.flatnonzero(items.listed.values[:n] & (uploaded > oldest) & (uploaded <= query.now_ms))
         return best(rows, uploaded[rows], items.hashes.values, self.most)
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say that they are new."""
+        return ["Just uploaded"] * len(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
@@ -12,7 +14,7 @@ from operators.retrieval.best import NOTHING, best
 class WatchedTogether:
     """Item neighbours of the last watches, the recent ones counting most.
 
-    score(v) = Σ_r 0.95^r · weight(recent_r → v)
+    score(v) = Σ_r s_r · weight(watched_r → v), s_r: how much the watch counts (Query.neighbourhood)
 
     Parameters
     ----------
@@ -27,8 +29,22 @@ class WatchedTogether:
 
     def retrieve(self, query: Query) -> Found:
         """Return the most watched together, best first."""
-        if len(query.recent.rows) == 0:
+        if len(query.watched.rows) == 0:
             return NOTHING
         together = query.co_watched
         rows = np.flatnonzero((together > 0) & query.tables.items.listed.values)
         return best(rows, together[rows], query.tables.items.hashes.values, self.most)
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Name the watched video that speaks most for each, of those that are still listed and have a title."""
+        records, joined = query.tables.items.records, query.neighbourhood
+        titles = [None if record is None else record.title or None for record in (records[row] for row in query.watched.rows.tolist())]
+        found = np.flatnonzero(query.tables.videos.mask(list(rows))[joined.rows])
+        strongest: dict[int, tuple[float, str]] = {}
+        shares, places = joined.weights[found].tolist(), joined.places[found].tolist()
+        for row, share, place in zip(joined.rows[found].tolist(), shares, places, strict=True):
+            title = titles[place]
+            if title is not None and (row not in strongest or share > strongest[row][0]):
+                strongest[row] = share, title
+        named = (strongest.get(row) for row in rows)
+        return ["Because of what you watched" if one is None else f"Because you watched {one[1]}" for one in named]

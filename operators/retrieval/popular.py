@@ -1,16 +1,26 @@
-"""Candidates that people took to over the last day; the last resort that is never empty."""
+"""Candidates that people take to; the last resort that is never empty."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log2
 
 import numpy as np
 
 from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import best
+from operators.tables.counters import POPULAR_HALF_LIFE_MS
+from operators.windows.decay import DAY_MS
+
+LEAST = 0.01
+"""A long view counts for a week among what is popular now: 24 h are a half-life."""
+TODAY = 0.5
+"""Least that is left of what was taken to, for what is popular today; something must have happened today, too."""
 
 
 class Popular:
-    """The largest decayed counts of the catalogue, and where there are no counts at all a seeded shuffle of it.
+    """The most popular of the last days, then the most popular of all times, and a seeded shuffle of what nobody took to yet.
 
     Parameters
     ----------
@@ -24,16 +34,28 @@ class Popular:
         self.most = most
 
     def retrieve(self, query: Query) -> Found:
-        """Return the most popular, then a shuffle of what nobody took to yet."""
+        """Return the most popular, then a shuffle."""
         tables = query.tables
         n = len(tables.videos)
         listed = tables.items.listed.values[:n]
         keys = tables.counters.popular_key.values[:n]
-        known = np.flatnonzero(listed & (keys > -np.inf))
+        recent = listed & (keys > _key(LEAST, query))
+        known = np.flatnonzero(recent)
         found = best(known, keys[known], tables.items.hashes.values, self.most)
         missing = self.most - len(found.rows)
         if missing <= 0:
             return found
-        others = np.flatnonzero(listed & (keys == -np.inf))
-        shuffled = others[np.argsort(query.shuffled(others), kind="stable")][:missing]
-        return Found(np.concatenate((found.rows, shuffled)), np.concatenate((found.scores, np.full(len(shuffled), -np.inf))))
+        others = np.flatnonzero(listed & ~recent)
+        order = np.lexsort((query.shuffled(others), -tables.counters.popularity.values[others]))[:missing]
+        return Found(np.concatenate((found.rows, others[order])), np.concatenate((found.scores, np.full(len(order), -np.inf))))
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say whether they are popular today, were once, or not at all."""
+        counters, some = query.tables.counters, np.array(rows, dtype=np.intp)
+        today = (counters.popular_key.values[some] >= _key(TODAY, query)) & (counters.decayed_at_ms.values[some] > query.now_ms - DAY_MS)
+        ever = counters.popularity.values[some] > 0
+        return ["Popular today" if now else "Popular" if once else "" for now, once in zip(today.tolist(), ever.tolist(), strict=True)]
+
+
+def _key(value: float, query: Query) -> float:
+    return log2(value) + query.now_ms / POPULAR_HALF_LIFE_MS

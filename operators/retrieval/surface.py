@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
+from operators.windows.decay import DAY_MS
+
+TODAY = 0.5
+"""Least impressions, half-life 24 h, of what is popular today; something must have happened today, too."""
 
 
 class PopularOnSurface:
@@ -33,3 +39,12 @@ class PopularOnSurface:
         keys = tables.counters.surface_keys.values[:n, code]
         rows = np.flatnonzero(tables.items.listed.values[:n] & (keys > -np.inf))
         return best(rows, keys[rows], tables.items.hashes.values, self.most)
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say whether they were shown there today, or were once."""
+        counters, some = query.tables.counters, np.array(rows, dtype=np.intp)
+        shown = None if query.surface is None else counters.on_surface(some, query.surface, query.now_ms)
+        if shown is None:
+            return [""] * len(rows)
+        today = (shown >= TODAY) & (counters.decayed_at_ms.values[some] > query.now_ms - DAY_MS)
+        return ["Popular here today" if one else "Popular here" for one in today.tolist()]

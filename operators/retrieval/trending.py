@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING
+from operators.windows.decay import DAY_MS
 
 GLOBAL = "global"
+FRESH_MS = DAY_MS
+"""A list that nothing was added to for longer is not what is trending now."""
 
 
 class Trending:
@@ -29,6 +34,10 @@ class Trending:
         """Return the head of the list."""
         return _head(query, GLOBAL, self.most)
 
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say so while the list is fresh."""
+        return ["Trending now" if _is_fresh(query, GLOBAL) else "Popular"] * len(rows)
+
 
 class TrendingInRegion:
     """The trending list of the request's region.
@@ -48,16 +57,20 @@ class TrendingInRegion:
         """Return the head of the list; nothing where no region is told."""
         return NOTHING if query.region is None else _head(query, f"region:{query.region}", self.most)
 
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Name the region."""
+        return [_words(query, f"region:{query.region}", query.region or "")] * len(rows)
+
 
 class TrendingInCategories:
-    """The trending lists of the categories that the person took to last, each in turn.
+    """The trending lists of the categories that the person takes to lately, each in turn.
 
     Parameters
     ----------
     most
         Candidates to return at most, shared evenly by the categories.
     categories
-        How many categories, those of the newest positives first.
+        How many categories, the strongest first.
     """
 
     name = "trending_category"
@@ -68,9 +81,7 @@ class TrendingInCategories:
 
     def retrieve(self, query: Query) -> Found:
         """Return the heads of the lists, one list after the other."""
-        items = query.tables.items
-        codes = list(dict.fromkeys(items.category.values[query.positives.rows].tolist()))
-        names = [items.categories.ids[code] for code in codes if code >= 0][: self.categories]
+        names = self._names(query)
         if not names:
             return NOTHING
         heads = [_head(query, f"category:{name}", self.most // len(names)) for name in names]
@@ -78,7 +89,28 @@ class TrendingInCategories:
         firsts = np.sort(np.unique(rows, return_index=True)[1])
         return Found(rows[firsts], scores[firsts])
 
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Name the category in whose list each was found."""
+        said: dict[int, str] = {}
+        for name in self._names(query):
+            scope = f"category:{name}"
+            for row in _head(query, scope, self.most).rows.tolist():
+                said.setdefault(row, _words(query, scope, name))
+        return [said.get(row, "") for row in rows]
+
+    def _names(self, query: Query) -> list[str]:
+        ids = query.tables.items.categories.ids
+        return [ids[code] for code in query.liked_categories[: self.categories]]
+
 
 def _head(query: Query, scope: str, most: int) -> Found:
     known = query.tables.trending.of(scope)
     return NOTHING if known is None else Found(known[0][:most], known[1][:most])
+
+
+def _is_fresh(query: Query, scope: str) -> bool:
+    return query.now_ms - query.tables.trending.as_of(scope) < FRESH_MS
+
+
+def _words(query: Query, scope: str, place: str) -> str:
+    return f"{'Trending' if _is_fresh(query, scope) else 'Popular'} in {place}"

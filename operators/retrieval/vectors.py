@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,3 +48,8 @@ class NearTaste:
             rows.append(found[valid])
             scores.append(similarities[valid])
         return best(np.concatenate(rows), np.concatenate(scores), tables.items.hashes.values, self.most)
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say so of what is similar; the nearest of a small catalogue may have nothing in common with the person's taste."""
+        near = query.similarity(np.array(rows, dtype=np.intp)).tolist()
+        return ["Similar to videos you liked" if one > 0 else "" for one in near]

@@ -1,21 +1,23 @@
-"""Every video, while the catalogue is small."""
+"""Every video, while the catalogue is small; the best of it that may be shown, where no other source finds anything."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from operators.pipeline import Found
-from operators.query import Query
+from operators.query import Query, Rows
 from operators.retrieval.best import NOTHING, best
 
 
 class WholeCatalogue:
-    """All videos of a catalogue that is not larger than what would be retrieved of it anyway.
+    """All videos of a catalogue that is not larger than what would be retrieved of it anyway; the last resort of a larger one.
 
     Parameters
     ----------
     most
-        The largest catalogue that is taken whole; of a larger one nothing comes from here.
+        The largest catalogue that is taken whole; of a larger one nothing comes from here until the last resort is asked.
     """
 
     name = "catalogue"
@@ -25,8 +27,19 @@ class WholeCatalogue:
 
     def retrieve(self, query: Query) -> Found:
         """Return all listed videos, or nothing."""
-        items = query.tables.items
-        if items.n_listed > self.most:
+        if query.tables.items.n_listed > self.most:
             return NOTHING
-        rows = np.flatnonzero(items.listed.values[: len(query.tables.videos)])
-        return best(rows, np.zeros(len(rows)), items.hashes.values, self.most)
+        rows = self.everything(query)
+        return best(rows, np.zeros(len(rows)), query.tables.items.hashes.values, self.most)
+
+    def everything(self, query: Query) -> Rows:
+        """Return the rows of all listed videos."""
+        return np.flatnonzero(query.tables.items.listed.values[: len(query.tables.videos)])
+
+    def best(self, query: Query, rows: Rows) -> Rows:
+        """Return the most popular of `rows`, at most `most`."""
+        return best(rows, query.tables.counters.popular_key.values[rows], query.tables.items.hashes.values, self.most).rows
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Say that nothing speaks for them in particular."""
+        return ["Worth a try"] * len(rows)

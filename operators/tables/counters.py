@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log2
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.tables.keyed import Keyed
-from operators.windows.decay import DAY_MS, DECAYED, N_DECAYED, index_of
+from operators.windows.decay import DAY_MS, DECAYED, N_DECAYED
 from schemas.features import N_COUNTERS, PANE_MS, PANES, Counter, EntityCounters
 
 NO_MINUTE = -1
 SURFACES = 16
 SURFACE_HALF_LIFE_MS = DAY_MS
-POPULAR = index_of(Counter.LONG_VIEWS, DAY_MS)
+POPULAR_HALF_LIFE_MS = DAY_MS
+POPULARITY: Mapping[Counter, float] = MappingProxyType(
+    {
+        Counter.CLICKS: 0.2,
+        Counter.LONG_VIEWS: 1.0,
+        Counter.LIKES: 2.0,
+        Counter.COMMENTS: 2.0,
+        Counter.SAVES: 2.0,
+        Counter.FOLLOWS: 2.0,
+        Counter.SHARES: 3.0,
+        Counter.NEGATIVES: -2.0,
+    }
+)
+"""What each interaction adds to how popular a video is; a finish is a long view too."""
+
+_POPULAR_TOTALS = tuple(POPULARITY.items())
+_POPULAR_SUMS = tuple(
+    (place, POPULARITY[one.counter])
+    for place, one in enumerate(DECAYED)
+    if one.half_life_ms == POPULAR_HALF_LIFE_MS and one.counter in POPULARITY
+)
 
 
 class CounterTable:
@@ -35,8 +56,10 @@ class CounterTable:
     ----------
     impressions : (n,) int64
         The total of that counter again, side by side in memory for those who look at all rows.
+    popularity : (n,) float64
+        Totals weighted by POPULARITY, at least 0.
     popular_key : (n,) float64
-        log2(value) + at / half_life of the long views of a day: orders by "most popular now" without arithmetic.
+        log2(value) + at / half_life of the same of a day, as far as it is kept decayed: orders by "most popular now" without arithmetic.
     surface_keys : (n, SURFACES) float64
         log2(value) + at / half_life of the impressions by surface; -inf where there are none.
     """
@@ -48,6 +71,7 @@ class CounterTable:
         self.impressions = rows.column(np.int64)
         self.decayed = rows.column(np.float64, width=(N_DECAYED,))
         self.decayed_at_ms = rows.column(np.int64)
+        self.popularity = rows.column(np.float64)
         self.popular_key = rows.column(np.float64, fill=-np.inf)
         self.newest_minute = rows.column(np.int64, fill=NO_MINUTE)
         self.minutes = rows.column(np.int32, width=(PANES if self.paned else 0,), fill=NO_MINUTE)
@@ -60,11 +84,13 @@ class CounterTable:
         row = self.rows.row(entity.id)
         self.totals.values[row] = entity.totals
         self.impressions.values[row] = entity.totals[Counter.IMPRESSIONS]
+        self.popularity.values[row] = max(sum(weight * entity.totals[counter] for counter, weight in _POPULAR_TOTALS), 0.0)
         decayed = entity.decayed
         if decayed is not None and len(decayed.values) == N_DECAYED:
             self.decayed.values[row] = decayed.values
             self.decayed_at_ms.values[row] = decayed.at_ms
-            self.popular_key.values[row] = _key(decayed.values[POPULAR], decayed.at_ms, DECAYED[POPULAR].half_life_ms)
+            popular = sum(weight * decayed.values[place] for place, weight in _POPULAR_SUMS)
+            self.popular_key.values[row] = _key(popular, decayed.at_ms, POPULAR_HALF_LIFE_MS)
             if self.paned:
                 self._upsert_surfaces(row, entity.surfaces, decayed.at_ms)
         if self.paned:
@@ -78,6 +104,7 @@ class CounterTable:
         self.totals.values[row] = 0
         self.impressions.values[row] = 0
         self.decayed.values[row] = 0
+        self.popularity.values[row] = 0
         self.popular_key.values[row] = -np.inf
         self.newest_minute.values[row] = NO_MINUTE
         self.minutes.values[row] = NO_MINUTE

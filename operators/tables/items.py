@@ -10,7 +10,8 @@ from schemas.catalog import CatalogItem
 from schemas.keys import SEEN_HASHES
 
 MAX_TAGS = 8
-NEVER_MS = -1
+UNKNOWN_MS = -1
+NEVER_MS = 2**63 - 1
 
 
 class ItemTable:
@@ -53,12 +54,14 @@ class ItemTable:
         self.region = videos.column(np.int32, fill=-1)
         self.language = videos.column(np.int32, fill=-1)
         self.age_rating = videos.column(np.int16)
-        self.uploaded_ms = videos.column(np.int64, fill=NEVER_MS)
+        self.uploaded_ms = videos.column(np.int64, fill=UNKNOWN_MS)
+        self.expires_ms = videos.column(np.int64, fill=NEVER_MS)
         self.duration_ms = videos.column(np.int64, fill=-1)
         self.hashes = videos.column(np.uint64)
         self.seen_bits = videos.column(np.uint16, width=(SEEN_HASHES,))
         self._hashed = 0
         self._by_creator: dict[int, set[int]] = {}
+        self._by_category: dict[int, set[int]] = {}
 
     def upsert(self, item: CatalogItem) -> None:
         """Take in the catalogue's record of a video."""
@@ -68,16 +71,19 @@ class ItemTable:
             self.n_listed += 1
         self.records[row] = item
         creator = self.creators.code(item.creator_id)
-        self._move(row, creator)
+        _move(self._by_creator, row, int(self.creator.values[row]), creator)
         self.creator.values[row] = creator
         self.audio.values[row] = self.audios.code(item.audio_id)
-        self.category.values[row] = self.categories.code(item.category)
+        category = self.categories.code(item.category)
+        _move(self._by_category, row, int(self.category.values[row]), category)
+        self.category.values[row] = category
         codes = [self.tags.row(tag) for tag in item.tags[:MAX_TAGS]]
         self.tag.values[row] = codes + [-1] * (MAX_TAGS - len(codes))
         self.region.values[row] = self.regions.code(item.region)
         self.language.values[row] = self.languages.code(item.language)
         self.age_rating.values[row] = item.age_rating
-        self.uploaded_ms.values[row] = NEVER_MS if item.uploaded_ms is None else item.uploaded_ms
+        self.uploaded_ms.values[row] = UNKNOWN_MS if item.uploaded_ms is None else item.uploaded_ms
+        self.expires_ms.values[row] = NEVER_MS if item.expires_ms is None else item.expires_ms
         self.duration_ms.values[row] = -1 if item.duration_ms is None else item.duration_ms
         self.listed.values[row] = True
 
@@ -86,8 +92,9 @@ class ItemTable:
         row = self.videos.find(video_id)
         if row < 0 or row >= len(self.records) or self.records[row] is None:
             return
-        self._move(row, -1)
-        self.creator.values[row] = -1
+        _move(self._by_creator, row, int(self.creator.values[row]), -1)
+        _move(self._by_category, row, int(self.category.values[row]), -1)
+        self.creator.values[row] = self.category.values[row] = -1
         self.records[row] = None
         self.listed.values[row] = False
         self.n_listed -= 1
@@ -95,6 +102,10 @@ class ItemTable:
     def of_creator(self, creator: int) -> list[int]:
         """Return the listed rows of a creator, in no order that means anything."""
         return list(self._by_creator.get(creator, ()))
+
+    def of_category(self, category: int) -> list[int]:
+        """Return the listed rows of a category, in no order that means anything."""
+        return list(self._by_category.get(category, ()))
 
     def hash_new_rows(self) -> None:
         """Hash the ids of rows made since the last call; called before an answer, so that first mentions stay cheap."""
@@ -113,11 +124,12 @@ class ItemTable:
         if missing > 0:
             self.records.extend([None] * missing)
 
-    def _move(self, row: int, creator: int) -> None:
-        old = int(self.creator.values[row])
-        if old == creator:
-            return
-        if old >= 0:
-            self._by_creator[old].discard(row)
-        if creator >= 0:
-            self._by_creator.setdefault(creator, set()).add(row)
+
+def _move(groups: dict[int, set[int]], row: int, old: int, new: int) -> None:
+    """Take a row out of the group `old` and put it into `new`; -1 is no group."""
+    if old == new:
+        return
+    if old >= 0:
+        groups[old].discard(row)
+    if new >= 0:
+        groups.setdefault(new, set()).add(row)

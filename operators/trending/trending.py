@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 from zlib import crc32
 
 from operators.base import BucketedOperator, Example, State
 from operators.ingest.repeats import RepeatFold
+from operators.interactions import MEANINGS, counted_as
 from operators.trending.scores import Scores, join, split
 from schemas.features import TrendingList
+from schemas.locale import region_of
 from schemas.sharding import shard_of
 from schemas.telemetry import Context, Event, InteractionType, Origin
 
 GLOBAL = "global"
 BUCKETS = 128
 
-WEIGHTS: Mapping[InteractionType, float] = {
-    InteractionType.LONG_VIEW: 1.0,
-    InteractionType.FINISH: 0.5,
-    InteractionType.LIKE: 2.0,
-    InteractionType.COMMENT: 2.0,
-    InteractionType.SAVE: 2.0,
-    InteractionType.FOLLOW: 2.0,
-    InteractionType.SHARE: 3.0,
-    InteractionType.NOT_INTERESTED: -1.0,
-    InteractionType.REPORT: -4.0,
-}
-"""What an interaction adds to the score of its video; all others add nothing."""
+HALF_LIFE = timedelta(hours=24)
+"""Time in which an interaction loses half of its weight."""
+
+_WEIGHTS = {kind: meaning.trending for kind, meaning in MEANINGS.items()}
 
 
 class Trending(BucketedOperator[Event, TrendingList]):
-    """The videos most taken to in each scope: `global`, `region:XX` (of the request's context), `category:NAME` (a video's first tag).
+    """The videos most taken to in each scope: `global`, `region:XX` (of the event's context), `category:NAME` (of the video).
 
-    Score: s_v(now) = Σ w(interaction) · 2^(-(now - t) / half_life), in event time. A list tells its scores as of the newest event of its
+    Score: s_v(now) = Σ w(interaction) · 2^(-(now - t) / half_life), in event time, w as operators.interactions says: what is taken back
+    takes its weight back. A list tells its scores as of the newest event of its
     scope. An event that comes again after a crash is counted once.
 
     Parameters
@@ -42,8 +37,6 @@ class Trending(BucketedOperator[Event, TrendingList]):
     half_life
         Time in which an interaction loses half of its weight. Shorter follows the hour, longer the week. A day was best on a public
         short-video log.
-    weights
-        What an interaction adds.
     listed
         Videos in the global list; the lists of regions and categories hold a fifth.
     max_videos
@@ -66,8 +59,7 @@ class Trending(BucketedOperator[Event, TrendingList]):
     def __init__(
         self,
         *,
-        half_life: timedelta = timedelta(hours=24),
-        weights: Mapping[InteractionType, float] = WEIGHTS,
+        half_life: timedelta = HALF_LIFE,
         listed: int = 500,
         max_videos: int = 50_000,
         max_scopes: int = 2_048,
@@ -79,7 +71,6 @@ class Trending(BucketedOperator[Event, TrendingList]):
             msg = f"expected max_scopes >= {BUCKETS}, max_videos >= 4, listed >= 5, got {max_scopes}, {max_videos}, {listed}"
             raise ValueError(msg)
         self.half_life = half_life
-        self.weights = weights
         self.listed = listed
         self.max_videos = max_videos
         self.max_scopes = max_scopes
@@ -98,8 +89,8 @@ class Trending(BucketedOperator[Event, TrendingList]):
         for event in batch:
             if not self._fold.admits(event.origin, shard_of(event.user_id)):
                 continue
-            weight = self.weights.get(event.interaction_type)
-            if weight is not None:
+            weight = weight_of(event)
+            if weight:
                 for scope in scopes_of(event):
                     self._scores(scope).add(event.video_id, weight, event.timestamp_ms)
                     self._changed[scope] = None
@@ -113,7 +104,7 @@ class Trending(BucketedOperator[Event, TrendingList]):
 
     def touched(self, batch: Sequence[Event]) -> Iterable[int]:
         """Return the buckets of the scopes that these events count in."""
-        return {bucket_of(scope) for event in batch if event.interaction_type in self.weights for scope in scopes_of(event)}
+        return {bucket_of(scope) for event in batch if weight_of(event) for scope in scopes_of(event)}
 
     def snapshot_head(self) -> State:
         """Return marks of what was taken in, and what waits to be told."""
@@ -182,7 +173,7 @@ class Trending(BucketedOperator[Event, TrendingList]):
                 received_ms=at_ms,
                 origin=Origin(n % 2, n, 0),
                 context=Context(region=("NL", "JP", None)[n % 3]),
-                tags=(f"t{tag}", "x") if tag else (),
+                category=f"t{tag}" if tag else None,
             )
 
         def some(n: int) -> Event:
@@ -201,13 +192,19 @@ class Trending(BucketedOperator[Event, TrendingList]):
         )
 
 
+def weight_of(event: Event) -> float:
+    """Return what an event adds to the scores of its video."""
+    return sum(_WEIGHTS[kind] for kind in counted_as(event))
+
+
 def scopes_of(event: Event) -> list[str]:
     """Return the scopes that an event counts in."""
     scopes = [GLOBAL]
-    if event.context is not None and event.context.region:
-        scopes.append(f"region:{event.context.region}")
-    if event.tags:
-        scopes.append(f"category:{event.tags[0]}")
+    region = None if event.context is None else region_of(event.context.region)
+    if region is not None:
+        scopes.append(f"region:{region}")
+    if event.category:
+        scopes.append(f"category:{event.category}")
     return scopes
 
 

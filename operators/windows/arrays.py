@@ -24,12 +24,13 @@ def grown(array: NDArray[Scalar], rows: int, fill: float = 0) -> NDArray[Scalar]
 
 
 def narrowed(counts: NDArray[np.int64]) -> bytes:
-    """Return counts (>= 0) as uint32, or as int64 where one is too large for that.
+    """Return counts as uint32, or as int64 where one does not fit.
 
-    >>> len(narrowed(np.array([1, 2]))), len(narrowed(np.array([1, 2**40])))
-    (8, 16)
+    >>> len(narrowed(np.array([1, 2]))), len(narrowed(np.array([1, 2**40]))), len(narrowed(np.array([1, -1])))
+    (8, 16, 16)
     """
-    return counts.astype(np.uint32).tobytes() if counts.size == 0 or counts.max() < 2**32 else counts.tobytes()
+    fits = counts.size == 0 or (counts.min() >= 0 and counts.max() < 2**32)
+    return counts.astype(np.uint32).tobytes() if fits else counts.tobytes()
 
 
 def widened(data: bytes, n: int) -> NDArray[np.int64]:

@@ -98,8 +98,8 @@ class DecayedTable:
     >>> table = DecayedTable(half_lives_ms=np.array([1_000]), capacity=1)
     >>> row, column = np.array([0]), np.array([0])
     >>> table.move(row, np.array([0]), np.array([5_500]))
-    >>> table.add(row, column, np.array([5_500]), np.array([5_500]))
-    >>> table.add(row, column, np.array([4_500]), np.array([5_500]))
+    >>> table.add(row, column, np.array([5_500]), np.array([5_500]), np.array([1]))
+    >>> table.add(row, column, np.array([4_500]), np.array([5_500]), np.array([1]))
     >>> table.values(row, np.array([5_500])).tolist()
     [[1.5]]
     """
@@ -113,12 +113,20 @@ class DecayedTable:
         steps = was_ms[:, None] // self.half_lives_ms - now_ms[:, None] // self.half_lives_ms
         self.sums[rows] = np.ldexp(self.sums[rows], np.maximum(steps, _LOWEST).astype(np.int32))
 
-    def add(self, rows: NDArray[np.int64], columns: NDArray[np.int64], at_ms: NDArray[np.int64], latest_ms: NDArray[np.int64]) -> None:
-        """Add an event at `at_ms` to a column of a row whose latest event is at `latest_ms`; all of shape (n,), in order."""
+    def add(
+        self,
+        rows: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        at_ms: NDArray[np.int64],
+        latest_ms: NDArray[np.int64],
+        amounts: NDArray[np.int64],
+    ) -> None:
+        """Add events at `at_ms` to a column of rows whose latest event is at `latest_ms`, `amounts` times; all of shape (n,), in order."""
         half_lives_ms = self.half_lives_ms[columns]
         whole, rest = np.divmod(at_ms, half_lives_ms)
         steps = np.maximum(whole - latest_ms // half_lives_ms, _LOWEST).astype(np.int32)
-        np.add.at(self.sums.reshape(-1), rows * len(self.half_lives_ms) + columns, np.ldexp(np.exp2(rest / half_lives_ms), steps))
+        added = amounts * np.ldexp(np.exp2(rest / half_lives_ms), steps)
+        np.add.at(self.sums.reshape(-1), rows * len(self.half_lives_ms) + columns, added)
 
     def values(self, rows: NDArray[np.int64], latest_ms: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the decayed sums as of each row's latest event, shape (n, k)."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from operators.base import BlockOperator, Example, State
 from operators.examples import event, traffic
 from operators.forgetting import Forgetting, Idleness
+from operators.windows.counting import tags_of
 from operators.windows.pending import Pending
 from operators.windows.surfaces import OTHER
 from operators.windows.tables import EntityTables, SavedRows
@@ -82,7 +83,7 @@ class EntityWindows(BlockOperator[Event, EntityCounters]):
             rows = known.get((one.video_id, one.creator_id, one.tags))
             if rows is None:
                 rows = self._make_rows(one)
-            if one.interaction_type is _IMPRESSION:
+            if one.interaction_type is _IMPRESSION and not one.repeated:
                 surface = OTHER if one.context is None else one.context.surface or OTHER
                 column = surfaces.find(rows[0], surface)
                 if column < 0:
@@ -168,7 +169,7 @@ class EntityWindows(BlockOperator[Event, EntityCounters]):
 
     def _make_rows(self, event: Event) -> tuple[int, ...]:
         """Return the rows that an event counts for, made where they are new."""
-        keys = [f"video:{event.video_id}", *(f"tag:{tag}" for tag in dict.fromkeys(event.tags))]
+        keys = [f"video:{event.video_id}", *(f"tag:{tag}" for tag in tags_of(event))]
         if event.creator_id is not None:
             keys.append(f"creator:{event.creator_id}")
         rows = []

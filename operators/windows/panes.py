@@ -20,6 +20,7 @@ class PaneTable:
 
     A row's panes are those of the minutes (newest − PANES, newest], newest being the latest minute that the row has an event of; what
     comes later than that is in the totals, and counted as late. So the panes that remain do not depend on the order of arrival.
+    A minute in which more was taken back than given holds less than 0; what comes out is settled.
 
     Parameters
     ----------
@@ -89,11 +90,11 @@ class PaneTable:
         np.add.at(self.panes.reshape(-1), (at_rows * PANES + at_minutes % PANES) * N_COUNTERS + counters, amounts)
 
     def panes_of(self, rows: Ints) -> list[list[Pane]]:
-        """Return the panes of each row that are not empty, oldest first."""
+        """Return the panes of each row that are not empty, oldest first and settled."""
         if len(rows) == 0:
             return []
         minutes = self.newest[rows, None] + (_SLOTS - (PANES - 1))
-        counts = self.panes[rows[:, None], minutes % PANES]
+        counts = settled(self.panes[rows[:, None], minutes % PANES])
         filled = counts.any(axis=2)
         panes = list(map(Pane, minutes[filled].tolist(), counts[filled].tolist()))
         ends = np.cumsum(filled.sum(axis=1)).tolist()
@@ -121,3 +122,27 @@ class PaneTable:
         at, slots = np.nonzero(new - (new - _SLOTS) % PANES > old)
         self.panes[touched[moved][at], slots] = 0
         self.newest[touched] = now
+
+
+def settled(counts: Ints) -> Ints:
+    """Return counts of minutes with none below 0: what was taken back is taken from the newest minutes that hold any, as far as they do.
+
+    Parameters
+    ----------
+    counts
+        (n, minutes, N_COUNTERS) int64, oldest minute first.
+
+    Examples
+    --------
+    >>> settled(np.array([[[2], [1], [0], [-2], [1]]])).tolist()
+    [[[1], [0], [0], [0], [1]]]
+    """
+    if counts.size == 0 or counts.min() >= 0:
+        return counts
+    counts = counts.copy()
+    for minute in range(counts.shape[1] - 1, -1, -1):
+        owed = np.minimum(counts[:, minute], 0)
+        counts[:, minute] -= owed
+        if minute > 0:
+            counts[:, minute - 1] += owed
+    return counts

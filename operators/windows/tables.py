@@ -97,17 +97,18 @@ class EntityTables:
         now_ms = self.updated_ms[touched]
         self.decayed.move(touched, was_ms, now_ms)
         self.surfaces.table.move(touched, was_ms, now_ms)
-        for table, pairs, columns in (
-            (self.decayed, batch.decayed_pairs, batch.decayed_columns),
-            (self.surfaces.table, batch.surface_pairs, batch.surface_columns),
+        shown = np.ones(len(batch.surface_pairs), dtype=np.int64)
+        for table, pairs, columns, amounts in (
+            (self.decayed, batch.decayed_pairs, batch.decayed_columns, batch.decayed_amounts),
+            (self.surfaces.table, batch.surface_pairs, batch.surface_columns, shown),
         ):
-            table.add(rows[pairs], columns, at_ms[pairs], self.updated_ms[rows[pairs]])
+            table.add(rows[pairs], columns, at_ms[pairs], self.updated_ms[rows[pairs]], amounts)
 
     def published(self, rows: Ints) -> list[Published]:
-        """Return the full values of rows, as of each row's latest event."""
+        """Return the full values of rows, as of each row's latest event; where more was taken back than is known, 0."""
         latest_ms = self.updated_ms[rows]
         times = latest_ms.tolist()
-        sums = self.decayed.values(rows, latest_ms).tolist()
+        sums = np.maximum(self.decayed.values(rows, latest_ms), 0.0).tolist()
         by_surface = self.surfaces.table.values(rows, latest_ms)
         return [
             Published(version, at_ms, totals, panes, Decayed(at_ms, values), late, self.surfaces.values(row, surfaces))
@@ -115,7 +116,7 @@ class EntityTables:
                 rows.tolist(),
                 self.version[rows].tolist(),
                 times,
-                self.panes.totals[rows].tolist(),
+                np.maximum(self.panes.totals[rows], 0).tolist(),
                 self.panes.panes_of(rows),
                 sums,
                 self.panes.late[rows].tolist(),

@@ -15,7 +15,7 @@ from schemas.telemetry import Context
 from serving.client import FeedClient
 from serving.errors import PenstockError
 from serving.producer import TelemetryProducer
-from serving.simulator.world import Person, World
+from serving.simulator.world import LANGUAGE, Person, World
 
 Progress = Callable[["SimulationResult"], None]
 
@@ -107,7 +107,7 @@ class _Loop:
             return
         self.under_way.add(person.user_id)
         self.result.requests += 1
-        request = FeedRequest(user_id=person.user_id, limit=self.limit, context=Context(region=person.region, language="en"))
+        request = FeedRequest(user_id=person.user_id, limit=self.limit, context=Context(region=person.region, language=LANGUAGE))
         try:
             future = self.client.submit(request)
         except PenstockError as error:

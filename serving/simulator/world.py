@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.catalog import CatalogItem
 from schemas.feed import FeedItem, FeedResponse
-from schemas.telemetry import InteractionType, RawEvent
+from schemas.telemetry import Context, InteractionType, RawEvent
 
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "cooking": ("pasta", "bread", "knife", "sauce", "grill", "spice"),
@@ -27,7 +27,13 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
     "comedy": ("prank", "sketch", "standup", "parody", "dog", "boss"),
 }
 REGIONS = ("DE", "FR", "PL", "ES")
+LANGUAGE = "en"
 MINUTE_MS = 60_000
+REGIONAL, UNKNOWN_LANGUAGE = 0.15, 0.2
+"""Shares of the videos that are for one region only, and of which no language is known."""
+FINISHED = 0.9
+"""Share of a video from which on a person's player says that it was completed."""
+_What = tuple[InteractionType, float | None, bool | None]
 _MILESTONES = ((0.25, InteractionType.WATCH_25), (0.5, InteractionType.WATCH_50), (0.75, InteractionType.WATCH_75))
 
 
@@ -88,6 +94,8 @@ class World:
         self._category[video_id] = category
         self._duration_s[video_id] = rng.randrange(8, 60)
         age_minutes = rng.expovariate(1 / (3 * 24 * 60))
+        # Of its own, so that where a video is shown leaves all else of a world as it is.
+        place = random.Random(f"{self.seed}/{number}")
         item = CatalogItem(
             video_id=video_id,
             creator_id=f"c-{self.seed}-{category}-{rng.randrange(max(videos // 80, 1))}",
@@ -97,7 +105,8 @@ class World:
             category=category,
             audio_id=f"a-{rng.randrange(max(videos // 5, 1))}",
             duration_ms=int(self._duration_s[video_id] * 1000),
-            language="en",
+            region=place.choice(REGIONS) if place.random() < REGIONAL else None,
+            language=None if place.random() < UNKNOWN_LANGUAGE else LANGUAGE,
             video_url=f"https://cdn.example/{video_id}/master.m3u8",
             thumbnail_url=f"https://cdn.example/{video_id}/thumbnail.jpg",
         )
@@ -125,7 +134,7 @@ class World:
             share = min(1.0, max(0.02, rng.betavariate(1 + 6 * liking, 1 + 6 * (1 - liking))))
             watch_s = round(share * self._duration_s.get(item.video_id, 30.0), 3)
             view = _view(liking, share, watch_s, rng)
-            events += [self._event(person, item, kind, value, at_ms + n) for n, (kind, value) in enumerate(view)]
+            events += [self._event(person, item, each, at_ms + n) for n, each in enumerate(view)]
             at_ms += max(int(watch_s * 10), len(view))
             bored = bored * 0.5 + (1 - share)
             if bored > 1.6 * person.patience + 0.2:
@@ -138,7 +147,8 @@ class World:
         interest = person.tastes.get(category, 0.0) if category is not None else 0.0
         return 1 / (1 + math.exp(-(8 * interest - 1.5 + self._quality.get(item.video_id, 0.0))))
 
-    def _event(self, person: Person, item: FeedItem, kind: InteractionType, value: float | None, at_ms: int) -> RawEvent:
+    def _event(self, person: Person, item: FeedItem, what: _What, at_ms: int) -> RawEvent:
+        kind, value, completed = what
         person.events += 1
         if kind is InteractionType.LIKE:
             person.liked.append(item.video_id)
@@ -148,7 +158,8 @@ class World:
             interaction_type=kind,
             timestamp=at_ms,
             value=value,
-            completed=True if kind is InteractionType.FINISH else None,
+            completed=completed,
+            context=Context(region=person.region, language=LANGUAGE),
             tracking_token=item.tracking_token,
         )
 
@@ -157,15 +168,12 @@ class World:
         person.tastes = {category: (1 - self.drift) * share + self.drift * fresh[category] for category, share in person.tastes.items()}
 
 
-def _view(liking: float, share: float, watch_s: float, rng: random.Random) -> list[tuple[InteractionType, float | None]]:
-    """Return the interactions of one view: how liked the video is (0 to 1), the share and the seconds that were watched."""
-    kinds: list[tuple[InteractionType, float | None]] = [(InteractionType.IMPRESSION, None)]
-    kinds += [(kind, None) for mark, kind in _MILESTONES if share >= mark]
-    if share >= 0.9:
-        kinds.append((InteractionType.FINISH, None))
-    if share >= 0.7:
-        kinds.append((InteractionType.LONG_VIEW, None))
-    kinds.append((InteractionType.WATCH_TIME, watch_s))
+def _view(liking: float, share: float, watch_s: float, rng: random.Random) -> list[_What]:
+    """Return the interactions of one view: how liked the video is (0 to 1), the share and the seconds that were watched.
+
+    What a watch to the end means beside (a finish, a long view) is not sent: the watch time says it.
+    """
+    kinds = [InteractionType.IMPRESSION, *(kind for mark, kind in _MILESTONES if share >= mark)]
     odds = (
         (InteractionType.LIKE, 0.5 * liking**2),
         (InteractionType.SHARE, 0.05 * liking),
@@ -173,7 +181,8 @@ def _view(liking: float, share: float, watch_s: float, rng: random.Random) -> li
         (InteractionType.SKIP, 1.0 if share < 0.15 else 0.0),
         (InteractionType.NOT_INTERESTED, 0.01 if liking < 0.2 else 0.0),
     )
-    return kinds + [(kind, None) for kind, chance in odds if rng.random() < chance]
+    watch: _What = (InteractionType.WATCH_TIME, watch_s, share >= FINISHED)
+    return [*((kind, None, None) for kind in kinds), watch, *((kind, None, None) for kind, chance in odds if rng.random() < chance)]
 
 
 def _uploaded(item: CatalogItem, at_ms: int) -> CatalogItem:

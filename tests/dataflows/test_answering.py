@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from dataflows.part import Part
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.chain import feed_pipeline
+from operators.cursor import cursor_after
 from operators.feed import FeedEngine
 from operators.index.builder import publish
 from operators.index.exact import ExactSegment
@@ -31,10 +33,9 @@ from schemas.catalog import SegmentAnnounced
 from schemas.codec import decode, encode, pack
 from schemas.dlq import DeadLetter
 from schemas.feed import FeedRequest, FeedResponse, Level, ReadState, ServedRecord
-from schemas.keys import SERVED_PAGES_KEPT
 from schemas.partition import partition_for
 from schemas.settings import Settings
-from tests.operators.feed_world import NOW_MS, SECRET, Record, item, page, rich_world
+from tests.operators.feed_world import NOW_MS, SECRET, Failing, Record, item, page, rich_world
 
 PREFIX = "p."
 
@@ -280,11 +281,77 @@ def test_a_header_that_is_no_sensible_number_or_far_too_long_stops_nothing(step:
     assert headers.TRACEPARENT not in dict(reply.headers)
 
 
-def test_pages_that_wait_for_the_store_are_bounded(step: Step) -> None:
+def test_pages_that_wait_for_the_store_are_bounded(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataflows.answering.SESSION_PAGES_KEPT", 12)
     step.shelf.away = True
-    for n in range(SERVED_PAGES_KEPT + 5):
+    for n in range(17):
         step.ask(request(request_id=f"r{n}", limit=1))
-    assert [len(pages) for pages in step.answering._unsaved.values()] == [SERVED_PAGES_KEPT]
+    assert [len(pages) for pages in step.answering._unsaved.values()] == [12]
+
+
+def test_an_answer_is_counted_once_however_often_rules_gave_way_or_the_page_was_lost(step: Step) -> None:
+    step.side([("catalog.items", f"v{i}", None) for i in range(3, 200)])
+    step.shelf.pages["u"] = [page(["v0", "v1", "v2"], request_id="r0", at_ms=NOW_MS - 1)]
+
+    def meddle() -> None:
+        if len(step.shelf.pages["u"]) < 3:
+            step.shelf.pages["u"].append(page(["v1"], request_id=f"elsewhere {len(step.shelf.pages['u'])}", at_ms=NOW_MS))
+
+    step.shelf.meddle = meddle
+    (response,) = responses(step.ask(request(request_id="r1")))
+    assert (len(response.items), response.exhausted) == (2, True)
+    assert count(step, "answered_again") == 2
+    (candidates,) = (one for one in step.part.registry.collect() if one.name == "penstock_feed_candidates")
+    assert sum(one.value for one in candidates.samples if one.name.endswith("_total")) == 3
+
+
+def test_the_last_try_that_is_lost_is_no_answer_again_and_its_page_is_kept_here(step: Step) -> None:
+    def meddle() -> None:
+        step.shelf.pages.setdefault("u", []).append(page([], request_id=f"elsewhere {len(step.shelf.pages['u'])}", at_ms=NOW_MS))
+
+    step.shelf.pages["u"] = []
+    step.shelf.meddle = meddle
+    first = shown(step.ask(request(request_id="r1")))
+    assert count(step, "answered_again") == 3
+    step.shelf.meddle = lambda: None
+    assert not set(shown(step.ask(request(request_id="r2")))) & set(first)
+
+
+def test_the_time_in_the_store_is_that_of_every_try(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(float(second) for second in range(1_000))
+    monkeypatch.setattr("dataflows.answering.time.perf_counter", lambda: next(clock))
+    (once,) = responses(step.ask(request(request_id="r1", user_id="other")))
+
+    def meddle() -> None:
+        step.shelf.pages["u"] = [page([], request_id="elsewhere", at_ms=NOW_MS)]
+        step.shelf.meddle = lambda: None
+
+    step.shelf.meddle = meddle
+    (twice,) = responses(step.ask(request(request_id="r2")))
+    assert count(step, "answered_again") == 1
+    assert twice.latency_ms["state"] == 2 * once.latency_ms["state"]
+
+
+def test_asking_with_a_cursor_again_gives_the_same_page_and_appends_nothing(step: Step) -> None:
+    (first,) = responses(step.ask(request(request_id="r1")))
+    second = shown(step.ask(request(request_id="r2", cursor=first.next_cursor)))
+    for name in ("r3", "r2", "r4"):
+        assert shown(step.ask(request(request_id=name, cursor=first.next_cursor))) == second
+    assert len(step.shelf.pages["u"]) == 2
+    other = cursor_after(SECRET, "v", request_id="r0", at_ms=NOW_MS)
+    out = step.ask(*(request(request_id=name, user_id="v", cursor=other) for name in ("r5", "r6")))
+    assert len(set(shown(out))) == 10
+
+
+def test_a_stage_that_fails_is_logged_once_until_it_works_again(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(step.answering, "log", SimpleNamespace(error=lambda what, **fields: told.append(fields["stage"])))
+    chain = step.answering.engine.pipeline
+    sound = chain.filters
+    for filters in (sound, (*sound[:-1], Failing("seen")), (*sound[:-1], Failing("seen")), sound, (*sound[:-1], Failing("seen"))):
+        chain.filters = filters
+        assert len(shown(step.ask(request()))) == 10
+    assert told == ["seen", "seen"]
 
 
 def test_segments_are_loaded_beside_the_flow_and_a_bad_one_leaves_the_old_one(step: Step, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -21,11 +22,13 @@ from dataflows.kafka.shutdown import Shutdown
 from dataflows.store import StoreError
 from dataflows.user_sink import UserSink
 from operators.profiles.features import FeatureFold
+from operators.profiles.told import ProfileTold
 from operators.profiles.update import UserUpdate
 from operators.profiles.users import UserProfiles
 from operators.windows.entities import EntityWindows
 from schemas.codec import decode, unpack
-from schemas.features import EntityCounters, UserState
+from schemas.features import EntityCounters, Profile, UserState
+from tests.dataflows.recordings import write_output
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "features"
 TOPICS = Topics()
@@ -38,12 +41,17 @@ class Recorded(msgspec.Struct):
     partition: int
     offset: int
     value: msgspec.Raw
+    key: str = ""
+    stamp_ms: int = 0
+
+    def message(self) -> Message:
+        value = None if bytes(self.value) == b"null" else bytes(self.value)
+        return Message(self.topic, self.partition, self.offset, self.key.encode(), value, timestamp=(2, self.stamp_ms))
 
 
 def recorded() -> list[Message]:
     lines = (GOLDEN / "input.jsonl").read_bytes().splitlines()
-    records = [msgspec.json.decode(line, type=Recorded) for line in lines]
-    return [Message(one.topic, one.partition, one.offset, b"", bytes(one.value)) for one in records]
+    return [msgspec.json.decode(line, type=Recorded).message() for line in lines]
 
 
 def run(batches: list[Batch], counts: Counter[str], folder: Path) -> tuple[list[UserUpdate], list[Outgoing]]:
@@ -66,7 +74,15 @@ def outcome(updates: list[UserUpdate], items: list[Outgoing]) -> dict[str, Any]:
     users = {update.user_id: msgspec.to_builtins(unpack(UserState, update.state)) for update in updates}
     readable = {update.user_id: update.readable for update in updates}
     entities = {(one.key or b"").decode(): msgspec.to_builtins(decode(EntityCounters, one.value or b"")) for one in items}
-    return {"users": users, "readable": readable, "items": entities}
+    everything = {"users": users, "readable": readable, "items": entities}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(everything))
+    return plain
+
+
+def write_missing() -> None:
+    """Write the expected output where there is none."""
+    with TemporaryDirectory() as folder:
+        write_output("features", outcome(*run([Batch(recorded())], Counter(), Path(folder))))
 
 
 @pytest.mark.parametrize("size", [1, 10, 10_000])
@@ -80,7 +96,7 @@ def test_the_recorded_input_gives_the_expected_output_however_it_is_batched(size
         assert got[part].keys() == expected[part].keys()
         for key, value in expected[part].items():
             assert got[part][key] == value
-    assert counts == {"records": len(messages)}
+    assert counts == {"records": len(messages), "rejected": 1}
     assert {one.topic for one in items} == {"features.items"}
 
 
@@ -95,6 +111,25 @@ def test_a_record_that_does_not_decode_is_counted_and_the_others_go_through() ->
     taken = arrivals(Batch([*bad, *messages]), TOPICS, count)
     assert [one.offset for one in taken] == [message.offset() for message in messages]
     assert counts == {"records": 7, "rejected": 3}
+
+
+def test_a_record_of_a_person_that_is_not_valid_is_counted_and_a_tombstone_clears_the_profile() -> None:
+    values = [(b"u", b'{"user_id": "u", "age": 30, "region": "de"}'), (b"w", b'{"user_id": "u"}'), (b"u", b"{"), (b"", None), (b"u", None)]
+    bad = [Message("users.records", 0, n, key, value, timestamp=(2, 1_700_000_000_000)) for n, (key, value) in enumerate(values)]
+    counts: Counter[str] = Counter()
+
+    def count(what: str, n: int) -> None:
+        counts[what] += n
+
+    kept, cleared = arrivals(Batch(bad), TOPICS, count)
+    assert counts == {"records": 5, "rejected": 3}
+    assert kept.told == ProfileTold("u", 1_700_000_000_000, Profile(birth_year=1993, region="DE"))
+    assert cleared.told == ProfileTold("u", 1_700_000_000_000)
+    profiles = UserProfiles()
+    for one in (kept, cleared):
+        profiles.on_event(one.told)  # type: ignore[arg-type]
+        (update,) = profiles.on_time(0)
+        assert unpack(UserState, update.state).profile == one.told.profile  # type: ignore[union-attr]
 
 
 class Store:

@@ -29,17 +29,31 @@ from dataflows.part import Part
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend
 from operators.chain import feed_pipeline
+from operators.cursor import cursor_after
 from operators.feed import FeedEngine
 from operators.ranking.features import FEATURE_SET, N_FEATURES
 from schemas.catalog import Moderation
 from schemas.codec import decode, encode, pack
-from schemas.features import UserState
+from schemas.features import Profile, UserState
 from schemas.feed import FeedRequest, FeedResponse, ReadState, ServedRecord
 from schemas.learning import Objective, OnlineWeights
 from schemas.settings import Settings
 from schemas.telemetry import Context
 from tests.dataflows.recordings import GOLDEN, Recorded, assert_close, read_input, read_output, write, write_input, write_output
-from tests.operators.feed_world import DAY_MS, NOW_MS, SECRET, item, record, rich_person, rich_world, seen_bitmap, state, taken, vector
+from tests.operators.feed_world import (
+    DAY_MS,
+    NOW_MS,
+    SECRET,
+    counters,
+    item,
+    record,
+    rich_person,
+    rich_world,
+    seen_bitmap,
+    state,
+    taken,
+    vector,
+)
 from tests.operators.feed_world import Record as Side
 
 FOLDER = "feed"
@@ -84,12 +98,14 @@ class Shelf:
 
 
 def people() -> dict[str, Person]:
-    """Somebody with tastes, somebody who has seen everything, and somebody whom the store does not know while it is away."""
-    everything = [*(f"v{i}" for i in range(VIDEOS)), "twin", "copy"]
+    """Somebody with tastes, somebody who has seen everything, somebody who hides everything, and a child; the store is away for one."""
+    everything = [*(f"v{i}" for i in range(VIDEOS)), "twin", "copy", "adult"]
     return {
         "taste": Person(rich_person(), ["v1", "v2", "v8"]),
         "done": Person(state(user_id="done", recent=taken(everything[:3])), everything),
         "away": Person(available=False),
+        "picky": Person(state(user_id="picky", hidden_videos=[*everything, "fresh"])),
+        "child": Person(state(user_id="child", profile=Profile(birth_year=2011, region="DE", language="fr"))),
     }
 
 
@@ -113,9 +129,10 @@ class Recorder:
         for topic, key, value in records:
             self.add(topic, key, value)
 
-    def ask(self, user_id: str, request_id: str | None, **fields: Any) -> None:
-        """Record a request."""
+    def ask(self, user_id: str, request_id: str | None, **fields: Any) -> int:
+        """Record a request; return its stamp."""
         self.add(REQUESTS, user_id, encode(FeedRequest(user_id=user_id, request_id=request_id, **fields)))
+        return self.records[-1].stamp_ms
 
 
 def made(seed: int) -> list[Recorded]:
@@ -125,8 +142,13 @@ def made(seed: int) -> list[Recorded]:
     recorder.side(rich_world(VIDEOS, seed=seed))
     recorder.side([item("twin", title="twice", uploaded_ms=NOW_MS - 3_600_000), vector("twin", 9, simhash=5)])
     recorder.side([item("copy", title="twice", uploaded_ms=NOW_MS - DAY_MS), vector("copy", 9, simhash=5)])
+    plain = {"creator_id": "c9", "duration_ms": 7_700, "tags": ("k2", "t1"), "category": "k2", "fields": {"badge": "new", "price": 3}}
+    recorder.side([item("adult", title="late at night", age_rating=16, region="de", language="de-AT", **plain)])
+    recorder.side(
+        [counters("adult", total=40, decayed=2.0), item("soon", uploaded_ms=NOW_MS + DAY_MS), item("over", expires_ms=NOW_MS - DAY_MS)]
+    )
     german = Context(region="DE", surface="1")
-    recorder.ask("taste", "first", limit=8, context=german)
+    first_ms = recorder.ask("taste", "first", limit=8, context=german)
     recorder.ask("taste", "second", limit=8, context=german)
     recorder.ask("new", None, limit=5)
     recorder.ask("new", "later", limit=5, ts_ms=NOW_MS + 500, context=Context(region="FR"))
@@ -140,7 +162,13 @@ def made(seed: int) -> list[Recorded]:
     recorder.ask("taste", "third", limit=10, context=german)
     recorder.ask("taste", "shadow", limit=10, shadow=True)
     recorder.ask("taste", "fourth", limit=10)
-    recorder.ask("new", "last", limit=30)
+    recorder.ask("new", "last", limit=30, context=Context(language="EN-us"))
+    after = cursor_after(SECRET, "taste", request_id="first", at_ms=first_ms)
+    for request_id in ("turned", "turned back"):
+        recorder.ask("taste", request_id, limit=10, cursor=after)
+    recorder.ask("picky", "nothing", limit=5)
+    recorder.ask("child", "young", limit=5)
+    recorder.ask("child", "abroad", limit=5, context=Context(region="fr-75", language="FR"))
     return recorder.records
 
 
@@ -251,12 +279,15 @@ def test_two_runs_give_the_same_bytes_and_lineage_names_those_of_the_answer(tmp_
 def test_the_recording_holds_each_level_that_can_be_and_chance() -> None:
     expected = read_output(FOLDER)
     levels = {one["value"]["degradation_level"] for one in expected[RESPONSES].values()}
-    assert levels == {"full", "regional_trending", "global_popular", "empty_catalogue"}
-    served = expected[SERVED].values()
+    assert levels == {"full", "regional_trending", "global_popular", "nothing_allowed", "empty_catalogue"}
+    served = expected[SERVED]
     assert {one["value"]["reason"] for one in expected[LETTERS].values()} == {"malformed", "wrong_type", "future_dated"}
-    assert any(item["explored"] for one in served for item in one["items"])
-    dropped = {reason for one in served for reason in one["dropped"]}
-    assert dropped >= {"near_duplicate", "blocked", "hidden", "session", "seen", "not_in_catalogue"}
+    assert any(item["explored"] for one in served.values() for item in one["items"])
+    dropped = {reason for one in served.values() for reason in one["dropped"]}
+    assert dropped >= {"near_duplicate", "blocked", "hidden", "session", "seen", "not_in_catalogue", "not_available", "age", "language"}
+    first, again = (served["turned"], served["turned back"])
+    assert [item["video_id"] for item in first["items"]] == [item["video_id"] for item in again["items"]]
+    assert {item["source"] for item in again["items"]} == {"repeated"}
 
 
 def test_no_two_videos_are_ranked_so_close_that_another_processor_might_swap_them() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 from bytewax.testing import TestingSink, TestingSource
@@ -10,7 +12,8 @@ from confluent_kafka import Message
 from dataflows.engine import run_to_end
 from dataflows.kafka import Batch, Outgoing
 from dataflows.label_shards import Inputs
-from dataflows.labels import LEARNER_PARTITION, build
+from dataflows.labels import LEARNER_PARTITION, build, flow
+from dataflows.part import Part
 from dataflows.progress import Progress
 from operators.joins.inputs import Happened, Served, event, page
 from operators.joins.pages import MemoryPages
@@ -18,6 +21,7 @@ from operators.joins.served_outcomes import ServedOutcomes
 from operators.tokens import TokenClaims, sign
 from schemas.codec import decode
 from schemas.learning import LabelledExample
+from schemas.settings import Settings
 from schemas.sharding import SHARDS, shard_of
 from schemas.telemetry import InteractionType as Kind
 
@@ -83,3 +87,11 @@ def test_where_shards_and_partitions_do_not_divide_a_shard_is_as_far_as_the_slow
     given = inputs(Counter(), partitions=3)
     slow = given.reached(5, lambda topic, partition: partition + 1 if topic == "served" else 0)
     assert slow.served_ms == 1
+
+
+def test_a_part_that_is_told_to_end_while_its_topics_are_awaited_builds_its_flow_and_looks_for_nothing(tmp_path: Path) -> None:
+    part = Part("labels", Settings(home=tmp_path, bootstrap_servers="127.0.0.1:1"))
+    part.shutdown.request()
+    began = time.monotonic()
+    flow(part)
+    assert time.monotonic() - began < 5

@@ -74,7 +74,9 @@ class Life:
         random = self.random
         self.happen(user_id, video_id, Kind.IMPRESSION, token)
         self.pass_by(50, 20_000)
-        for kind in random.sample([Kind.CLICK, Kind.LIKE, Kind.SHARE, Kind.FINISH, Kind.NOT_INTERESTED], random.choice((0, 0, 1, 2))):
+        for kind in random.sample(
+            [Kind.CLICK, Kind.LIKE, Kind.UNLIKE, Kind.SHARE, Kind.FOLLOW, Kind.FINISH, Kind.NOT_INTERESTED], random.choice((0, 0, 1, 2))
+        ):
             self.happen(user_id, video_id, kind, token)
         closing = random.choice((Kind.WATCH_TIME, Kind.SKIP, None))
         if closing is not None:

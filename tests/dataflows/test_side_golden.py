@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from dataflows.journal import Journal
 from dataflows.kafka import Batch, Outgoing
 from operators.cooccurrence.cowatch import CoWatch
 from operators.trending.trending import Trending
+from tests.dataflows.recordings import write
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "side"
 EVENTS = "telemetry.events"
@@ -49,8 +51,8 @@ def expected(name: str) -> Any:
     return msgspec.json.decode((GOLDEN / name).read_bytes())
 
 
-@pytest.mark.parametrize("size", [1, 10, 10_000])
-def test_trending_lists_are_those_that_were_recorded(size: int) -> None:
+def lists(size: int) -> dict[str, Any]:
+    """Return the trending lists."""
     out: list[Outgoing] = []
     flow = trending.build(
         TestingSource(batches(size, EVENTS)),
@@ -60,21 +62,38 @@ def test_trending_lists_are_those_that_were_recorded(size: int) -> None:
         pace=Pace(least=timedelta(0), share=1),
         count=lambda _what, _n: None,
     )
-    assert outcome(flow, out) == expected("trending.json")
+    return outcome(flow, out)
 
 
-@pytest.mark.parametrize("size", [1, 10, 10_000])
-def test_neighbours_are_those_that_were_recorded(size: int, tmp_path: Path) -> None:
+def neighbours(size: int, folder: Path) -> dict[str, Any]:
+    """Return the neighbours of each video."""
     out: list[Outgoing] = []
     flow = cooccurrence.build(
         TestingSource(batches(size, EVENTS, "telemetry.history")),
         TestingSink(out),
         cowatch=CoWatch(),
-        journal=Journal(tmp_path),
+        journal=Journal(folder),
         history="telemetry.history",
         topic="features.neighbours",
         # All is told at the end: a list that has not grown by a tenth since it was told is not told again.
         pace=Pace(least=timedelta(hours=1)),
         count=lambda _what, _n: None,
     )
-    assert outcome(flow, out) == expected("cooccurrence.json")
+    return outcome(flow, out)
+
+
+def write_missing() -> None:
+    """Write the expected outputs where there are none."""
+    with TemporaryDirectory() as folder:
+        for name, output in (("trending", lists(10_000)), ("cooccurrence", neighbours(10_000, Path(folder)))):
+            write(GOLDEN / f"{name}.json", msgspec.json.format(msgspec.json.encode(output), indent=1) + b"\n")
+
+
+@pytest.mark.parametrize("size", [1, 10, 10_000])
+def test_trending_lists_are_those_that_were_recorded(size: int) -> None:
+    assert lists(size) == expected("trending.json")
+
+
+@pytest.mark.parametrize("size", [1, 10, 10_000])
+def test_neighbours_are_those_that_were_recorded(size: int, tmp_path: Path) -> None:
+    assert neighbours(size, tmp_path) == expected("cooccurrence.json")

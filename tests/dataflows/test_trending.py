@@ -32,7 +32,7 @@ def events(n: int) -> list[Event]:
             received_ms=0,
             origin=Origin(0, i, 0),
             context=Context(region="NL" if i % 3 else "JP"),
-            tags=(f"t{i % 4}",),
+            category=f"t{i % 4}",
         )
         for i in range(n)
     ]

@@ -5,12 +5,28 @@ To change one deliberately, delete its file and run `python -m tests.dataflows.w
 
 from __future__ import annotations
 
-from tests.dataflows import test_catalog_golden, test_feed_golden, test_ingest, test_labels_golden, test_learning_golden
+from tests.dataflows import (
+    test_catalog_golden,
+    test_features,
+    test_feed_golden,
+    test_ingest,
+    test_labels_golden,
+    test_learning_golden,
+    test_side_golden,
+)
 
 
 def main() -> None:
     """Write what is missing."""
-    for golden in (test_catalog_golden, test_feed_golden, test_ingest, test_labels_golden, test_learning_golden):
+    for golden in (
+        test_catalog_golden,
+        test_features,
+        test_feed_golden,
+        test_ingest,
+        test_labels_golden,
+        test_learning_golden,
+        test_side_golden,
+    ):
         golden.write_missing()
 
 

@@ -1,11 +1,13 @@
 """The user store on a real Redis."""
 
+import msgspec
 import pytest
 from redis import Redis
 
 from dataflows.store import PageAppend, StoreError, UserStore, connect
 from operators.profiles.seen import bits_of, hashes, probe
 from operators.profiles.update import UserUpdate
+from operators.query import SESSION_MS
 from schemas import keys
 from schemas.codec import pack
 from schemas.features import ServedPage
@@ -131,12 +133,45 @@ def test_of_two_workers_that_read_the_same_only_one_appends(store: UserStore) ->
     assert store.append_pages(appends) == [True, False, True]
 
 
-def test_old_pages_are_dropped(store: UserStore) -> None:
-    for i in range(keys.SERVED_PAGES_KEPT + 3):
-        assert store.append_page("u", page(f"r{i}", "a"), store.read(["u"], [NOW_MS])[0].pages)
-    pages = store.read(["u"], [NOW_MS])[0].pages
-    assert len(pages) == keys.SERVED_PAGES_KEPT
-    assert pages[-1] == pack(page(f"r{keys.SERVED_PAGES_KEPT + 2}", "a"))
+def append(store: UserStore, pages: list[ServedPage]) -> list[bytes]:
+    """Append pages one after the other; return what is kept."""
+    kept = store.read(["u"], [NOW_MS])[0].pages
+    for one in pages:
+        assert store.append_page("u", one, kept)
+        kept = store.read(["u"], [NOW_MS])[0].pages
+    return kept
+
+
+def at(one: ServedPage, at_ms: int) -> ServedPage:
+    return msgspec.structs.replace(one, at_ms=at_ms)
+
+
+def test_pages_of_a_session_are_kept_and_of_those_before_it_the_newest(store: UserStore) -> None:
+    before = [at(page(f"r{i}", "a"), NOW_MS - SESSION_MS - 1_000 + i) for i in range(keys.SERVED_PAGES_KEPT + 20)]
+    assert append(store, before) == list(map(pack, before))
+    session = [at(page(f"s{i}", f"v{i}"), NOW_MS) for i in range(300)]
+    kept = append(store, session)
+    assert kept == list(map(pack, session))
+    assert append_again(store, kept, at(page("t", "z"), NOW_MS + SESSION_MS)) == keys.SERVED_PAGES_KEPT
+
+
+def append_again(store: UserStore, known: list[bytes], one: ServedPage) -> int:
+    """Append after what is known; return how many pages are kept."""
+    assert store.append_page("u", one, known)
+    return len(store.read(["u"], [NOW_MS])[0].pages)
+
+
+def test_pages_have_bounds_of_number_and_size(store: UserStore, client: Redis) -> None:
+    client.rpush(keys.user_served("u"), *(pack(page(f"r{i}", "a")) for i in range(keys.SESSION_PAGES_KEPT)))
+    known = store.read(["u"], [NOW_MS])[0].pages
+    assert append_again(store, known, page("one more", "a")) == keys.SESSION_PAGES_KEPT
+    names = [[f"{i}-{n}-".ljust(128, "x") for n in range(100)] for i in range(60)]
+    large = [ServedPage(request_id=f"r{i}", at_ms=NOW_MS, video_ids=some, simhashes=[2**63] * 100) for i, some in enumerate(names)]
+    client.delete(keys.user_served("u"))
+    kept = append(store, large)
+    assert sum(map(len, kept)) <= keys.SERVED_BYTES_KEPT < sum(map(len, kept)) + len(kept[0])
+    assert 4_096 <= 100 * len(kept) < 6_000
+    assert kept[-1] == pack(large[-1])
 
 
 def test_a_store_that_is_away_is_said_to_be_away() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from operators.feed import FeedEngine
+from operators.feed import Answer, FeedEngine
 from operators.index.exact import ExactSegment
+from operators.pipeline import Selection
 from operators.profiles.seen import hashes, positions
-from operators.query import Query, query
+from operators.query import Query, Rows, query
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.tables.side import SideTables
 from operators.windows.decay import N_DECAYED
@@ -17,7 +19,7 @@ from schemas.base import Message
 from schemas.catalog import CatalogItem, ItemVector, SegmentAnnounced
 from schemas.codec import encode, pack
 from schemas.features import Decayed, EntityCounters, Neighbours, Pane, ServedPage, TagInterest, Taken, TrendingList, UserState
-from schemas.feed import FeedRequest, ReadState
+from schemas.feed import DEFAULT_AGE, FeedRequest, ReadState
 from schemas.keys import SEEN_BITS
 from schemas.telemetry import Context
 
@@ -25,6 +27,7 @@ NOW_MS = 1_700_000_000_000
 MINUTE = NOW_MS // 60_000
 DAY_MS = 86_400_000
 SECRET = b"0123456789abcdef"
+REQUEST = FeedRequest(user_id="u", limit=20, context=Context(surface="1", region="DE"))
 
 Record = tuple[str, str, bytes | None]
 
@@ -207,10 +210,12 @@ def ask(
     request_id: str = "r1",
     seed: int = 0,
     context: Context | None = None,
+    cursor: str | None = None,
+    default_age: int = DEFAULT_AGE,
     **known: object,
 ) -> Query:
     """A query."""
-    request = FeedRequest(user_id="u", context=context)
+    request = FeedRequest(user_id="u", context=context, cursor=cursor)
     return query(
         tables=made,
         request=request,
@@ -218,12 +223,42 @@ def ask(
         now_ms=NOW_MS,
         read=read(person, **known),  # type: ignore[arg-type]
         seed=seed,
+        default_age=default_age,
     )
+
+
+class Failing:
+    """A filter or selector that fails."""
+
+    reasons: tuple[str, ...] = ("near_duplicate",)
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        raise RuntimeError
+
+    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
+        raise RuntimeError
 
 
 def engine(made: SideTables) -> FeedEngine:
     """An engine with the feed's own pipeline."""
     return FeedEngine(tables=made, secret=SECRET, seed=0, worker="test")
+
+
+def answer(
+    made: SideTables, known: ReadState, *, request: FeedRequest = REQUEST, request_id: str = "r1", skip: Sequence[str] = ()
+) -> Answer:
+    """An answer."""
+    return engine(made).answer(
+        request=request, raw=encode(request), request_id=request_id, read=known, now_ms=NOW_MS, sequence=1, skip=skip
+    )
+
+
+def shown(got: Answer) -> list[str]:
+    """The videos of an answer."""
+    return [one.video_id for one in got.response.items]
 
 
 def names(made: SideTables, rows: Iterable[int]) -> list[str]:

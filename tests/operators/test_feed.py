@@ -6,19 +6,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from operators.feed import Answer
+from operators.feed import Answer, FeedEngine
 from operators.ranking.features import FEATURE_SET, N_FEATURES
 from operators.tables.side import SideTables
 from operators.tokens import verify
 from schemas.codec import encode, pack
-from schemas.feed import FeedRequest, Level, ReadState
+from schemas.feed import FeedRequest, Level
 from schemas.learning import OnlineWeights
-from schemas.telemetry import Context
 from tests.operators.feed_world import (
     NOW_MS,
+    REQUEST,
     SECRET,
     Record,
-    engine,
+    answer,
     feed,
     install_segment,
     item,
@@ -27,27 +27,12 @@ from tests.operators.feed_world import (
     record,
     rich_person,
     rich_world,
+    shown,
     state,
     tables,
     taken,
     trending,
 )
-
-REQUEST = FeedRequest(user_id="u", limit=20, context=Context(surface="1", region="DE"))
-
-
-def answer(
-    made: SideTables, known: ReadState, *, request: FeedRequest = REQUEST, request_id: str = "r1", skip: Sequence[str] = ()
-) -> Answer:
-    """An answer."""
-    return engine(made).answer(
-        request=request, raw=encode(request), request_id=request_id, read=known, now_ms=NOW_MS, sequence=1, skip=skip
-    )
-
-
-def shown(got: Answer) -> list[str]:
-    """The videos of an answer."""
-    return [one.video_id for one in got.response.items]
 
 
 def plain(got: Answer) -> tuple[bytes, bytes]:
@@ -167,23 +152,6 @@ def test_a_new_person_and_an_empty_catalogue_are_answered() -> None:
     assert shown(new) != shown(other)
 
 
-def test_without_the_store_the_answer_is_regional_or_global_and_says_so() -> None:
-    made = tables(rich_world(100))
-    away = read(available=False, pages=[page(["v20"])])
-    regional = answer(made, away)
-    assert regional.response.degradation_level is Level.REGIONAL_TRENDING
-    assert "v20" not in shown(regional)
-    elsewhere = answer(made, away, request=FeedRequest(user_id="u"))
-    assert elsewhere.response.degradation_level is Level.GLOBAL_POPULAR
-    assert len(shown(elsewhere)) == 20
-
-
-def test_a_ranker_that_fails_steps_down_one_level() -> None:
-    got = answer(tables(rich_world(100)), read(rich_person()), skip=("rank",))
-    assert got.response.degradation_level is Level.CF_CACHE
-    assert len(shown(got)) == 20
-
-
 def test_somebody_who_saw_everything_is_shown_old_videos_but_never_the_page_before() -> None:
     ids = [f"v{i}" for i in range(50)]
     made = tables([item(video_id) for video_id in ids])
@@ -220,6 +188,47 @@ def test_a_repeated_request_is_answered_alike_though_its_page_is_remembered() ->
     assert first.page is not None
     again = answer(made, read(rich_person(), pages=[pack(first.page)]))
     assert encode(first.response) == encode(again.response)
+
+
+def test_an_item_carries_what_a_screen_needs() -> None:
+    whole = {
+        "title": "how to tie knots",
+        "creator_id": "c1",
+        "duration_ms": 9_000,
+        "tags": ("rope", "sea"),
+        "category": "craft",
+        "language": "en",
+        "video_url": "https://video.test/a",
+        "thumbnail_url": "https://video.test/a.jpg",
+        "prefetch_url": "https://video.test/a.m4s",
+        "fields": {"price": 3, "label": "new", "sold": False, "stars": 4.5},
+    }
+    (got,) = answer(tables([item("a", **whole)]), read()).response.items
+    assert {name: getattr(got, name) for name in whole} == whole
+    (bare,) = answer(tables([item("a")]), read()).response.items
+    assert not {"duration_ms", "tags", "category", "language", "fields"} & msgspec.json.decode(encode(bare)).keys()
+
+
+def test_ids_that_events_made_up_do_not_shift_the_candidates_of_the_lineage() -> None:
+    made = tables([*(item(f"v{i}") for i in range(5)), trending("global", ["v1", "bad\nid", "v2", "\n"])])
+    candidates = answer(made, read()).served.candidates
+    ids = candidates.video_ids.split("\n")
+    assert sorted(ids) == [" ", "bad id", "v0", "v1", "v2", "v3", "v4"]
+    assert len(candidates.dropped) == len(ids)
+    assert [code > 0 for code in candidates.dropped] == [one in {"bad id", " "} for one in ids]
+
+
+def test_the_longest_id_of_any_script_carries_a_token() -> None:
+    name = "視" * 128
+    (got,) = answer(tables([item(name)]), read()).response.items
+    assert verify(SECRET, got.tracking_token).video_id == name
+
+
+def test_the_assumed_age_is_part_of_the_lineage() -> None:
+    made = tables([item("a"), item("b", age_rating=16)])
+    young = FeedEngine(tables=made, secret=SECRET, seed=0, worker="test", default_age=12)
+    got = young.answer(request=REQUEST, raw=b"", request_id="r1", read=read(), now_ms=NOW_MS, sequence=1)
+    assert (shown(got), got.served.default_age) == (["a"], 12)
 
 
 def test_a_like_changes_the_next_page() -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import chain, repeat
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from operators.chain import feed_pipeline
-from operators.pipeline import Found, Outcome, Pipeline
+from operators.chain import RELAXATIONS, SAFETY, feed_pipeline
+from operators.outcome import Outcome
+from operators.pipeline import Found, Pipeline, Selection
 from operators.query import Query, Rows
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
@@ -46,6 +48,35 @@ class Named:
         return np.isin(rows, query.rows_of(list(self.video_ids)))
 
 
+class BrokenFilter(Named):
+    """A filter that fails."""
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        message = "no such column"
+        raise RuntimeError(message)
+
+
+class BrokenPage(SpacedPage):
+    """A selector that fails."""
+
+    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
+        message = "no room"
+        raise RuntimeError(message)
+
+
+class Everything(Fixed):
+    """A source that finds nothing until it is the last resort."""
+
+    def everything(self, query: Query) -> Rows:
+        return query.rows_of(list(self.video_ids))
+
+    def best(self, query: Query, rows: Rows) -> Rows:
+        return rows
+
+    def retrieve(self, query: Query) -> Found:
+        return Found(np.empty(0, dtype=np.intp), np.empty(0))
+
+
 class BrokenRanker(OnlineRanker):
     """A ranker that fails."""
 
@@ -72,7 +103,7 @@ def pipeline(*sources: Fixed, ranker: OnlineRanker | None = None, **options: obj
         filters=options.pop("filters", ()),  # type: ignore[arg-type]
         hydrator=FeatureTable(),
         scorer=ranker or OnlineRanker(initial=INITIAL),
-        selector=SpacedPage(),
+        selector=options.pop("selector", SpacedPage()),  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )
 
@@ -136,18 +167,109 @@ def test_a_source_past_the_budget_is_skipped_and_a_replay_skips_the_same() -> No
     assert again.skipped == cut.skipped
 
 
-def test_relaxed_reasons_are_not_enforced() -> None:
-    made = tables([item("a")])
-    asked = ask(made)
-    relaxed = Query(**{name: getattr(asked, name) for name in asked.__dataclass_fields__} | {"relaxed": frozenset({"gone"})})
-    stages = pipeline(Fixed("all", "a"), filters=[Named("gone", "a")])
-    assert [len(stages.run(one, limit=1).slots) for one in (asked, relaxed)] == [0, 1]
+def test_a_rule_that_fails_is_named_and_the_others_hold() -> None:
+    stages = pipeline(Fixed("all", *"abc"), filters=[BrokenFilter("mood"), Named("gone", "b")])
+    outcome = stages.run(query(), limit=5)
+    assert (outcome.skipped, outcome.errors) == (["mood"], {"mood": "RuntimeError: no such column"})
+    assert [stages.reasons[code - 1] if code else "" for code in outcome.dropped] == ["", "gone", ""]
 
 
-def test_side_effects_see_every_outcome() -> None:
-    watcher = Watcher()
-    outcome = pipeline(Fixed("all", "a"), side_effects=[watcher]).run(query(), limit=1)
+def test_where_a_rule_of_safety_fails_nothing_passes_and_no_rule_gives_way() -> None:
+    stages = pipeline(
+        Fixed("all", *"abc"), filters=[BrokenFilter("blocked"), Named("gone", "b")], safety=["blocked"], relaxations=[("gone",)]
+    )
+    outcome = stages.run(query(), limit=5)
+    assert (outcome.slots, outcome.skipped, outcome.relaxed) == ([], ["blocked"], ())
+    assert [stages.reasons[code - 1] for code in outcome.dropped] == ["blocked"] * 3
+
+
+def test_a_selector_that_fails_leaves_the_head_of_the_ranked_list() -> None:
+    outcome = pipeline(Fixed("all", *"abcde"), selector=BrokenPage()).run(query(), limit=3)
+    assert (outcome.skipped, outcome.errors) == (["rerank"], {"rerank": "RuntimeError: no room"})
+    assert [(slot.rank, slot.explored, slot.propensity) for slot in outcome.slots] == [(rank, False, 1.0) for rank in range(3)]
+
+
+@pytest.mark.parametrize("selector", [SpacedPage(), BrokenPage()])
+@pytest.mark.parametrize("ranker", [OnlineRanker(initial=INITIAL), BrokenRanker(initial=INITIAL)])
+@pytest.mark.parametrize("rule", [Named("gone", "b", "c"), BrokenFilter("gone")])
+@pytest.mark.parametrize("safety", [(), ("gone",)])
+@pytest.mark.parametrize("source", [Fixed("one", "a", "d"), Broken("one")])
+def test_what_was_skipped_gives_the_same_outcome_again(  # noqa: PLR0917
+    selector: SpacedPage, ranker: OnlineRanker, rule: Named, safety: tuple[str, ...], source: Fixed
+) -> None:
+    last = Everything("last", *"abcde")
+    filters = [rule, Named("seen", "d", "a")]
+    live = pipeline(
+        source, last, selector=selector, ranker=ranker, filters=filters, safety=safety, last_resort=last, relaxations=[("seen",)]
+    )
+    outcome = live.run(query(), limit=4)
+    assert set(outcome.skipped) >= set(outcome.errors)
+    sound = pipeline(
+        Fixed("one", "a", "d"),
+        last,
+        filters=[Named("gone", "b", "c"), filters[1]],
+        safety=safety,
+        last_resort=last,
+        relaxations=[("seen",)],
+    )
+    again = sound.run(query(), limit=4, skip=outcome.skipped)
+    assert (again.skipped, again.slots, again.relaxed) == (outcome.skipped, outcome.slots, outcome.relaxed)
+    assert (again.rows.tolist(), again.dropped.tolist()) == (outcome.rows.tolist(), outcome.dropped.tolist())
+
+
+def test_rules_give_way_in_order_and_only_where_nothing_is_left() -> None:
+    filters = [Named("first", "a", "b"), Named("second", "a", "c"), Named("never", "c")]
+    order = [("first",), ("second",), ("first", "second")]
+    for found, relaxed, kept in (("d", (), "d"), ("b", ("first",), "b"), ("ab", ("first",), "b"), ("a", ("first", "second"), "a")):
+        asked = query()
+        outcome = pipeline(Fixed("all", *found), filters=filters, safety=["never"], relaxations=order).run(asked, limit=5)
+        assert (outcome.relaxed, names(asked.tables, outcome.rows[outcome.ranked])) == (relaxed, list(kept))
+    nothing = pipeline(Fixed("all", "c"), filters=filters, safety=["never"], relaxations=order).run(query(), limit=5)
+    assert (nothing.slots, nothing.relaxed) == ([], ())
+
+
+def test_a_rule_that_is_named_nowhere_gives_way_last() -> None:
+    outcome = pipeline(Fixed("all", "a"), filters=[Named("mine", "a"), Named("seen", "a")], relaxations=[("seen",)]).run(query(), limit=1)
+    assert (len(outcome.slots), outcome.relaxed) == (1, ("mine", "seen", "near_duplicate"))
+
+
+def test_the_last_resort_comes_before_any_rule_gives_way() -> None:
+    last = Everything("last", *"abcde")
+    asked = query()
+    stages = pipeline(Fixed("one", "a"), last, filters=[Named("seen", *"ab")], last_resort=last, relaxations=[("seen",)])
+    outcome = stages.run(asked, limit=5)
+    assert (outcome.relaxed, sorted(names(asked.tables, outcome.rows[outcome.ranked]))) == ((), ["c", "d", "e"])
+    assert [stages.source_names[main] for main in outcome.main] == ["one", "last", "last", "last"]
+
+
+def test_a_last_resort_that_fails_is_named_and_rules_give_way() -> None:
+    class Torn(Everything):
+        def everything(self, query: Query) -> Rows:
+            raise MemoryError
+
+    last = Torn("last")
+    outcome = pipeline(Fixed("one", "a"), last, filters=[Named("seen", "a")], last_resort=last, relaxations=[("seen",)]).run(
+        query(), limit=5
+    )
+    assert (outcome.skipped, outcome.relaxed, len(outcome.slots)) == (["last_resort"], ("seen",), 1)
+
+
+def test_side_effects_see_an_answer_when_it_goes_out_and_one_that_fails_costs_nothing() -> None:
+    class Deaf(Watcher):
+        def on_outcome(self, query: Query, outcome: Outcome) -> None:
+            raise OSError
+
+    watcher, asked = Watcher(), query()
+    stages = pipeline(Fixed("all", "a"), filters=[Named("seen", "a")], side_effects=[Deaf(), watcher])
+    outcome = stages.run(asked, limit=1)
+    assert watcher.outcomes == []
+    stages.went_out(asked, outcome)
     assert watcher.outcomes == [outcome]
+
+
+def test_more_stages_than_the_lineage_can_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected at most 15 sources and 16 filters, got 16 and 0"):
+        pipeline(*(Fixed(f"s{i}") for i in range(16)))
 
 
 def test_stages_are_timed_by_the_callers_clock() -> None:
@@ -161,6 +283,9 @@ def test_the_feeds_own_chain_names_its_stages() -> None:
     stages = feed_pipeline()
     assert len(set(stages.source_names)) == len(stages.source_names) <= 16
     assert len(set(stages.reasons)) == len(stages.reasons)
+    assert set(SAFETY) == stages.safety <= set(stages.reasons)
+    assert set(RELAXATIONS[-1]) == set(stages.rules)
+    assert len(set(RELAXATIONS)) == len(RELAXATIONS) == 15
 
 
 @pytest.mark.parametrize("limit", [1, 20, 100])

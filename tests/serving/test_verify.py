@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from operators.profiles.users import UserProfiles
+from operators.profiles.interest import TAGS_KEPT
 from schemas import keys
 from schemas.codec import pack
 from schemas.dlq import DeadLetter, ReasonCode
@@ -18,7 +17,7 @@ from schemas.features import N_COUNTERS, Counter, EntityCounters, Pane, TagInter
 from schemas.settings import Settings
 from schemas.telemetry import Event, InteractionType, Origin
 from serving import verify as module
-from serving.verify import TAGS_KEPT, Verifier, verify_until_settled
+from serving.verify import Verifier, verify_until_settled
 
 MINUTE = 28_000_000
 LIKE = [int(counter is Counter.LIKES) for counter in Counter]
@@ -188,13 +187,14 @@ def test_a_tag_that_is_missing_wrong_or_made_up_is_found(verifier: Verifier, sto
 
 
 def test_tags_beyond_those_that_are_kept_are_not_compared(verifier: Verifier, store: Store) -> None:
-    assert inspect.signature(UserProfiles).parameters["max_tags"].default == TAGS_KEPT
     names = tuple(f"t{n}" for n in range(TAGS_KEPT + 1))
-    verifier.take_raw(0, 0, _batch("a"))
-    verifier.take_event(_event("a", 0, tags=names))
-    for kind, name in (("video", "v"), *(("tag", name) for name in names)):
-        verifier.take_entity(_counters(kind, name))
-    _state(store, dict.fromkeys(names[1:], 1))
+    verifier.take_raw(0, 0, _batch(*(f"e{n}" for n in range(len(names)))))
+    for n, name in enumerate(names):
+        verifier.take_event(_event(f"e{n}", 0, n, tags=(name,)))
+    verifier.take_entity(_counters("video", "v", len(names)))
+    for name in names:
+        verifier.take_entity(_counters("tag", name))
+    _state(store, dict.fromkeys(names[1:], 1), len(names))
     assert verifier.verify().ok
 
 

@@ -27,7 +27,7 @@ def events(n: int, start: int) -> list[Event]:
             received_ms=0,
             origin=Origin(0, start + i, 0),
             context=Context(region=chance.choice(["NL", "JP"])),
-            tags=(f"t{chance.randrange(5)}",),
+            category=f"t{chance.randrange(5)}",
         )
         for i in range(n)
     ]

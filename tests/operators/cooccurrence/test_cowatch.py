@@ -3,6 +3,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from operators.cooccurrence.cowatch import CoWatch
 from operators.cooccurrence.pairs import PairCounts
-from operators.cooccurrence.watched import Watched, WatchedBefore, Watching, watching
+from operators.cooccurrence.watched import How, Watched, WatchedBefore, Watching, watching
 from operators.cooccurrence.weights import four_digits
-from schemas.telemetry import Event, InteractionType, Origin
+from schemas.telemetry import Event, Origin
+from schemas.telemetry import InteractionType as Kind
 
 people = st.sampled_from(["ada", "bob", "cyd"])
 videos = st.sampled_from("abcdefgh")
@@ -140,12 +142,46 @@ def test_people_silent_for_longest_are_forgotten() -> None:
     assert {one: set(others) for one, others in told(cowatch).items()} == {"a": {"c"}, "c": {"a"}}
 
 
-def test_only_watches_are_read_of_the_stream() -> None:
-    def event(kind: InteractionType) -> Event:
-        return Event(event_id="e", user_id="u", video_id="v", interaction_type=kind, timestamp_ms=5, received_ms=6, origin=Origin(1, 2, 3))
+def happened(kind: Kind, n: int = 3, video_id: str = "v", **fields: Any) -> Event:
+    origin = Origin(1, 2, n)
+    return Event(
+        event_id="e", user_id="u", video_id=video_id, interaction_type=kind, timestamp_ms=5, received_ms=6, origin=origin, **fields
+    )
 
-    assert watching(event(InteractionType.IMPRESSION)) == Watched("u", "v", 5, Origin(1, 2, 3))
-    assert all(watching(event(kind)) is None for kind in InteractionType if kind is not InteractionType.IMPRESSION)
+
+def test_an_impression_is_a_watch_where_the_feed_plays_by_itself_and_a_showing_elsewhere() -> None:
+    assert watching(happened(Kind.IMPRESSION, source="upstream")) == Watched("u", "v", 5, Origin(1, 2, 3))
+    assert watching(happened(Kind.IMPRESSION)) is None
+    assert watching(happened(Kind.SKIP, source="derived")) is None
+
+
+def test_what_was_shown_for_a_moment_is_no_watch_and_what_was_taken_to_is_one() -> None:
+    assert watching(happened(Kind.WATCH_TIME, value=2.9, duration_ms=60_000)) is None
+    for event in (
+        happened(Kind.WATCH_TIME, value=3.0, duration_ms=60_000),
+        happened(Kind.WATCH_TIME, value=2.0, duration_ms=4_000),
+        happened(Kind.WATCH_TIME, value=0.1, completed=True),
+        happened(Kind.FINISH),
+        happened(Kind.LIKE),
+    ):
+        assert watching(event) == Watched("u", "v", 5, Origin(1, 2, 3), How.WATCHED), event
+    assert watching(happened(Kind.FINISH, repeated=True)) is None
+
+
+def test_likes_and_finishes_alone_make_neighbours() -> None:
+    cowatch = CoWatch(change=0)
+    events = [happened(Kind.LIKE, 0, "a"), happened(Kind.FINISH, 1, "b"), happened(Kind.LIKE, 2, "b")]
+    cowatch.on_batch([one for one in map(watching, events) if one is not None])
+    assert {video: set(others) for video, others in told(cowatch).items()} == {"a": {"b"}, "b": {"a"}}
+
+
+@pytest.mark.parametrize("kind", [Kind.SKIP, Kind.NOT_INTERESTED, Kind.REPORT])
+def test_what_was_taken_back_is_paired_with_nothing_that_comes_later(kind: Kind) -> None:
+    cowatch = CoWatch(change=0)
+    events = [happened(Kind.LIKE, 0, "a"), happened(Kind.FINISH, 1, "b"), happened(kind, 2, "a"), happened(kind, 3, "unknown")]
+    events.append(happened(Kind.FINISH, 4, "c"))
+    cowatch.on_batch([one for one in map(watching, events) if one is not None])
+    assert {video: set(others) for video, others in told(cowatch).items()} == {"a": {"b"}, "b": {"a", "c"}, "c": {"b"}}
 
 
 def test_parameters_out_of_range_are_refused() -> None:

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.filters.blocked import HiddenByPerson, Moderated
-from operators.filters.eligibility import NotEligible
-from operators.filters.listed import NotInCatalogue
+from operators.filters.eligibility import AboveAge, OtherLanguage, OtherRegion
+from operators.filters.listed import NotAvailable, NotInCatalogue
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedLastPage, ServedThisSession
-from operators.pipeline import Filter
 from operators.profiles.seen import hashes, probe
 from operators.query import SESSION_MS, Query, query
+from operators.rules import Filter
 from schemas.catalog import Moderation
+from schemas.features import Profile
 from schemas.feed import FeedRequest, ReadState
 from schemas.telemetry import Context
-from tests.operators.feed_world import NOW_MS, ask, item, names, neighbours, page, record, seen_bitmap, state, tables
+from tests.operators.feed_world import NOW_MS, ask, feed, item, names, neighbours, page, record, seen_bitmap, state, tables
 
 
 def removed(one: Filter, query: Query) -> list[str]:
@@ -48,14 +50,69 @@ def test_what_the_person_hides_goes() -> None:
     assert removed(HiddenByPerson(), ask(made)) == []
 
 
-def test_regions_languages_and_ages_count_where_both_sides_are_known() -> None:
+def test_regions_and_languages_count_where_both_sides_are_known() -> None:
+    made = tables([item("de", region="DE"), item("fr", region="FR"), item("any"), item("english", language="en")])
+    assert removed(OtherRegion(), ask(made)) == removed(OtherLanguage(), ask(made)) == []
+    german = ask(made, context=Context(region="DE", language="de"))
+    assert (removed(OtherRegion(), german), removed(OtherLanguage(), german)) == (["fr"], ["english"])
+    assert removed(OtherRegion(), ask(made, context=Context(region="XX"))) == ["de", "fr"]
+
+
+@pytest.mark.parametrize("region", ["US", "us", "US-CA", " us "])
+@pytest.mark.parametrize("language", ["en", "EN", "en-US", "en_GB"])
+def test_regions_and_languages_are_compared_in_one_spelling(region: str, language: str) -> None:
     made = tables(
-        [item("de", region="DE"), item("fr", region="FR"), item("any"), item("english", language="en"), item("adult", age_rating=18)]
+        [item("a", region="US", language="en"), item("b", region="us-ny", language="EN-gb"), item("c", region="DE", language="de")]
     )
-    assert removed(NotEligible(), ask(made)) == ["adult"]
-    assert removed(NotEligible(), ask(made, context=Context(region="DE", language="de"))) == ["fr", "english", "adult"]
-    assert removed(NotEligible(), ask(made, context=Context(region="XX"))) == ["de", "fr", "adult"]
-    assert removed(NotEligible(assumed_age=21), ask(made)) == []
+    asked = ask(made, context=Context(region=region, language=language))
+    assert removed(OtherRegion(), asked) == removed(OtherLanguage(), asked) == ["c"]
+
+
+def test_an_empty_region_or_language_is_an_unknown_one() -> None:
+    made = tables([item("a", region="US", language="en"), item("b", region="", language=" ")])
+    for context in (Context(region="", language=""), Context(region=" ", language=" "), None):
+        assert removed(OtherRegion(), ask(made, context=context)) == removed(OtherLanguage(), ask(made, context=context)) == []
+    elsewhere = ask(made, context=Context(region="DE", language="de"))
+    assert removed(OtherRegion(), elsewhere) == removed(OtherLanguage(), elsewhere) == ["a"]
+
+
+def test_where_the_request_does_not_tell_the_persons_record_does() -> None:
+    made = tables([item("de", region="DE", language="de"), item("us", region="US", language="en")])
+    person = state(profile=Profile(region="DE", language="de"))
+    for context in (None, Context(), Context(region="", language="")):
+        asked = ask(made, person, context=context)
+        assert removed(OtherRegion(), asked) == removed(OtherLanguage(), asked) == ["us"]
+    abroad = ask(made, person, context=Context(region="US", language="en"))
+    assert removed(OtherRegion(), abroad) == removed(OtherLanguage(), abroad) == ["de"]
+
+
+def test_a_person_is_as_old_as_the_year_of_birth_surely_makes_them_and_else_of_the_assumed_age() -> None:
+    # "now" is in November 2023: who was born in 2005 may not be 18 yet
+    made = tables([item(f"from {age}", age_rating=age) for age in (0, 12, 16, 18, 21)])
+    assert removed(AboveAge(), ask(made)) == ["from 18", "from 21"]
+    assert removed(AboveAge(), ask(made, default_age=12)) == ["from 16", "from 18", "from 21"]
+    for year, gone in (
+        (2005, ["from 18", "from 21"]),
+        (2004, ["from 21"]),
+        (1960, []),
+        (2012, ["from 12", "from 16", "from 18", "from 21"]),
+    ):
+        assert removed(AboveAge(), ask(made, state(profile=Profile(birth_year=year)), default_age=21)) == gone
+    assert removed(AboveAge(), ask(made, state(profile=Profile(region="DE")))) == ["from 18", "from 21"]
+
+
+def test_what_is_dated_after_now_or_has_expired_goes() -> None:
+    made = tables(
+        [
+            item("now", uploaded_ms=NOW_MS, expires_ms=NOW_MS + 1),
+            item("later", uploaded_ms=NOW_MS + 1),
+            item("over", uploaded_ms=NOW_MS - 9, expires_ms=NOW_MS),
+            item("undated"),
+        ]
+    )
+    assert removed(NotAvailable(), ask(made)) == ["later", "over"]
+    feed(made, [item("over", uploaded_ms=NOW_MS - 9)])
+    assert removed(NotAvailable(), ask(made)) == ["later"]
 
 
 def test_what_was_seen_goes_and_hardly_anything_else() -> None:

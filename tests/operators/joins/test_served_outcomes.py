@@ -10,7 +10,7 @@ from operators.joins.inputs import Happened, Input, Reached, event, page
 from operators.joins.pages import MemoryPages
 from operators.joins.served_outcomes import ServedOutcomes
 from operators.tokens import TokenClaims, sign
-from schemas.learning import LabelledExample
+from schemas.learning import HEADS, LabelledExample
 from schemas.telemetry import InteractionType as Kind
 
 SECRET = b"0123456789abcdef"
@@ -47,12 +47,35 @@ def test_a_view_is_labelled_with_the_features_of_its_item_once_its_watch_time_ha
     )
     [one] = out
     assert one.example_id == "r1/a"
-    assert labels(one) == {"long_view", "like", "taken"}
-    assert set(one.labels) == {"click", "long_view", "like", "finish", "share", "negative", "taken"}
+    assert labels(one) == {"finish", "long_view", "like", "taken"}
+    assert set(one.labels) == set(HEADS)
     assert (one.position, one.watch_ms, one.surface, one.joined_by) == (1, 10_000, "1", "token")
     assert (one.served_ms, one.outcome_ms) == (T, T + 9_200)
     np.testing.assert_array_equal(np.frombuffer(one.features, np.float32), np.array([0.1, 1.1, 2.1], np.float32))
     assert counts == {"pages": 1, "joined": 3, "examples": 1}
+
+
+@pytest.mark.parametrize("then", [[], [Kind.LIKE]])
+def test_a_like_that_was_taken_back_is_no_label_unless_it_is_given_again(then: list[Kind]) -> None:
+    a = token("r1", "a", 0)
+    kinds = [Kind.IMPRESSION, Kind.LIKE, Kind.FOLLOW, Kind.UNLIKE, *then, Kind.WATCH_TIME]
+    happened = [event("u", "a", kind, T + n, n, token=a, value=1.0) for n, kind in enumerate(kinds)]
+    [one], _ = run(page("u", "r1", T, ["a"]), *happened, Reached(events_ms=T + 1_000))
+    assert labels(one) == {"follow", "taken", *then}
+
+
+def test_what_waits_for_a_page_that_shows_it_stays_in_its_place_when_another_page_comes() -> None:
+    join = make()
+    early = [event("u", "b", Kind.IMPRESSION, T + 100, 0), event("w", "x", Kind.CLICK, T + 120, 1), event("u", "b", Kind.CLICK, T + 150, 2)]
+    run(*early, Reached(events_ms=T + 2_000, served_ms=T + 2_000), page("u", "r0", T - 50, ["x", "y"], T + 2_100), join=join)
+    other = make()
+    other.restore(join.snapshot())
+    for one in (join, other):
+        out, counts = run(page("u", "r1", T, ["a", "b"], T + 2_200), Reached(events_ms=T + 400_000, served_ms=T + 3_000), join=one)
+        assert [each.example_id for each in out] == ["r1/b/not/a", "r1/b"] and counts["joined"] == 2
+        # Of what waits, the oldest leaves first: the click on x, which no page shows.
+        _, counts = run(Reached(served_ms=T + 30_121), join=one)
+        assert counts["unmatched"] == 1
 
 
 def test_an_example_is_not_out_before_its_grace_is_over() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
 from operators.index.builder import SegmentBuilder, open_segment, publish
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
@@ -26,11 +27,11 @@ from schemas.codec import DecodeError, decode, encode, pack
 from schemas.feed import FeedRequest, FeedResponse, ServedRecord
 from schemas.learning import OnlineWeights
 from schemas.telemetry import Context
-from tests.operators.feed_world import NOW_MS, SECRET, counters, item, neighbours, read, rich_person, rich_world, trending, vector
+from tests.operators.feed_world import NOW_MS, SECRET, Failing, counters, item, neighbours, read, rich_person, rich_world, trending, vector
 from tests.operators.feed_world import record as side_record
 
 MADE = Made(penstock="0", commit=None, python="3", numpy="2", machine="test")
-REGIONS = ("DE", "BR", None)
+REGIONS = ("DE", "br", None)
 
 
 def side_tables() -> SideTables:
@@ -56,9 +57,13 @@ class Worker:
     reached: dict[str, int] = field(default_factory=dict)
     sequence: int = 0
 
-    def engine(self, secret: bytes) -> FeedEngine:
-        """An engine on the tables."""
-        return FeedEngine(tables=self.tables, secret=secret, seed=7, worker=self.name)
+    def engine(self, secret: bytes, *, default_age: int, fails: str = "") -> FeedEngine:
+        """An engine on the tables, in which a stage may fail."""
+        chain = feed_pipeline()
+        if fails == "rerank":
+            chain.selector = Failing()
+        chain.filters = tuple(Failing(one.reason) if one.reason == fails else one for one in chain.filters)
+        return FeedEngine(tables=self.tables, secret=secret, seed=7, worker=self.name, pipeline=chain, default_age=default_age)
 
 
 class Run:
@@ -82,6 +87,7 @@ class Run:
         self.gone: dict[str, set[int]] = defaultdict(set)
         self.workers: list[Worker] = []
         self.pages: dict[str, list[bytes]] = defaultdict(list)
+        self.cursors: dict[str, list[str]] = defaultdict(list)
         self.version = 0
         self.asked = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +107,9 @@ class Run:
             lambda: counters(name, total=chance.randrange(5_000), decayed=chance.random() * 60, surfaces={"1": chance.random() * 9}),
             lambda: neighbours(name, {f"v{chance.randrange(140)}": round(chance.random(), 3) for _ in range(9)}),
             lambda: vector(name, *(chance.randrange(-127, 128) for _ in range(64)), simhash=chance.getrandbits(60) + 1),
-            lambda: item(name, creator_id=f"c{n % 31}", title=f"again {n}", category=f"k{n % 7}", tags=(f"k{n % 7}",)),
+            lambda: item(
+                name, creator_id=f"c{n % 31}", category=f"k{n % 7}", region=chance.choice(REGIONS), age_rating=chance.choice((0, 16))
+            ),
             lambda: side_record("catalog.items", f"v{chance.randrange(100, 140)}", None),
             lambda: trending("global", [f"v{i}" for i in chance.sample(range(140), 30)]),
             lambda: side_record(
@@ -180,12 +188,14 @@ class Run:
             limit=self.chance.choice((5, 20, 60)),
             context=Context(surface="1", region=self.chance.choice(REGIONS)),
             shadow=self.chance.random() < 0.1,
+            cursor=self.chance.choice(self.cursors[user_id]) if self.cursors[user_id] and self.chance.random() < 0.4 else None,
         )
         raw = encode(request)
         person = rich_person() if self.chance.random() < 0.8 else None
-        seen = [f"v{i}" for i in self.chance.sample(range(140), 25)]
+        seen = [f"v{i}" for i in self.chance.sample(range(140), self.chance.choice((25, 140)))]
         worker.sequence += 1
-        answer = worker.engine(self.secret).answer(
+        fails = self.chance.choice(("rerank", "seen", "region", "age")) if self.chance.random() < 0.2 else ""
+        answer = worker.engine(self.secret, default_age=self.chance.choice((12, 17)), fails=fails).answer(
             request=request,
             raw=raw,
             request_id=name,
@@ -197,6 +207,7 @@ class Run:
         )
         if answer.page is not None:
             self.pages[user_id].append(pack(answer.page))
+            self.cursors[user_id].append(answer.response.next_cursor or "")
         response, served = answer.timed({"total": self.chance.random()})
         self.put("feed.responses", self.chance.randrange(4), response.request_id, encode(response), (("attempt", str(attempt).encode()),))
         self.put("feed.served", self.chance.randrange(4), user_id, encode(served))

@@ -12,6 +12,7 @@ from operators.replay.manifest import RecordingError
 from operators.replay.run import NO_LINEAGE, Report
 from schemas.codec import decode, encode
 from schemas.feed import FeedResponse, ServedRecord
+from tests.operators.feed_world import counters
 from tests.operators.replay.recorded import Run
 
 
@@ -43,7 +44,10 @@ def test_answers_made_while_weights_moved_and_segments_swapped_come_out_the_same
     assert len({one.segment_id for one in records}) >= 2
     assert len({tuple(sorted(one.offsets.items())) for one in records}) > 80
     assert any(not one.read.available for one in records)
-    assert any(one.skipped for one in records)
+    assert {name for one in records for name in one.skipped} >= {"vector", "rerank", "seen"}
+    assert any(one.relaxed for one in records)
+    assert {one.default_age for one in records} == {12, 17}
+    assert "repeated" in {item.source for one in records for item in one.items}
 
 
 def test_a_worker_that_came_back_under_its_old_name_is_replayed_too(tmp_path: Path) -> None:
@@ -243,6 +247,8 @@ def test_compaction_below_all_answers_changes_nothing(tmp_path: Path) -> None:
     for _ in range(200):
         made.move()
     end = len(made.topics["features.items"])
+    for total in (1, 2):
+        made.side(*counters("v3", total=total))
     made.live(20)
     made.compact("features.items", end)
     for name in ("v1", "v2"):

@@ -4,6 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from operators.pipeline import Selection
 from operators.query import Query
@@ -19,10 +21,17 @@ def world(records: list[Record], *, exploration: float = 0.0) -> SideTables:
     return tables([*records, record("control.objective", "feed", objective)])
 
 
-def select(query: Query, ids: list[str], *, limit: int, explorable: set[str] = frozenset()) -> tuple[Selection, list[str]]:  # type: ignore[assignment]
+def select(
+    query: Query,
+    ids: list[str],
+    *,
+    limit: int,
+    explorable: set[str] = frozenset(),  # type: ignore[assignment]
+    relaxed: tuple[str, ...] = (),
+) -> tuple[Selection, list[str]]:
     """A page of `ids` in the ranker's order."""
     rows = np.array([query.tables.videos.find(video_id) for video_id in ids], dtype=np.intp)
-    selection = SpacedPage().select(query, rows, np.array([video_id in explorable for video_id in ids], dtype=np.bool_), limit)
+    selection = SpacedPage().select(query, rows, np.array([video_id in explorable for video_id in ids], dtype=np.bool_), limit, relaxed)
     return selection, [ids[slot.rank] for slot in selection.slots]
 
 
@@ -57,6 +66,57 @@ def test_a_page_shows_many_categories_where_scores_are_mixed() -> None:
     assert len({min(int(one[1:]) % 12, 5) for one in shown[:10]}) >= 5
 
 
+def categories(shown: list[str], made: SideTables) -> set[int]:
+    """The known categories of a page."""
+    return {int(made.items.category.values[made.videos.find(name)]) for name in shown} - {-1}
+
+
+@pytest.mark.parametrize(("limit", "least"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (8, 4), (9, 5), (10, 5), (20, 5), (100, 5)])
+def test_a_page_shows_so_many_categories_where_two_fill_the_head_of_the_list(limit: int, least: int) -> None:
+    # the ranker's order: k, j, k, j, ... 400 times, then one video each of eight others
+    records = [item(f"v{i}", category="kj"[i % 2]) for i in range(400)] + [item(f"o{i}", category=f"other{i}") for i in range(8)]
+    made = world(records)
+    _, shown = select(ask(made), [*(f"v{i}" for i in range(400)), *(f"o{i}" for i in range(8))], limit=limit)
+    assert len(shown) == limit
+    assert len(categories(shown, made)) >= least
+
+
+def test_the_places_kept_for_other_categories_are_the_last_ones() -> None:
+    head, tail = [f"v{i}" for i in range(60)], [f"o{i}" for i in range(8)]
+    made = world([item(name, category="kjm"[i % 3]) for i, name in enumerate(head)] + [item(name, category=name) for name in tail])
+    assert select(ask(made), [*head, *tail], limit=10)[1] == [*head[:8], "o0", "o1"]
+
+
+@pytest.mark.parametrize(("limit", "most"), [(5, 3), (8, 3), (9, 4), (10, 5), (20, 15)])
+def test_one_category_may_have_as_many_places_as_the_page_says(limit: int, most: int) -> None:
+    ids = [f"v{i}" for i in range(100)]
+    made = world([item(video_id, category="liked" if i < 60 else f"other{i % 8}") for i, video_id in enumerate(ids)])
+    _, shown = select(ask(made), ids, limit=limit)
+    assert sum(int(name[1:]) < 60 for name in shown) == most
+
+
+@given(
+    codes=st.lists(st.integers(-1, 7), min_size=1, max_size=120),
+    alike=st.lists(st.booleans(), min_size=120, max_size=120),
+    limit=st.integers(1, 30),
+    exploration=st.sampled_from([0.0, 0.5]),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_page_has_five_categories_if_the_list_has_them(codes: list[int], alike: list[bool], limit: int, exploration: float) -> None:
+    ids = [f"v{i}" for i in range(len(codes))]
+    records = [item(video_id, category=None if code < 0 else f"k{code}") for video_id, code in zip(ids, codes, strict=True)]
+    made = world(
+        [*records, *(vector(video_id, simhash=77) for video_id, same in zip(ids, alike, strict=False) if same)], exploration=exploration
+    )
+    selection, shown = select(ask(made), ids, limit=limit, explorable=set(ids[1::2]))
+    shared = [i for i, rank in enumerate(slot.rank for slot in selection.slots) if alike[rank]]
+    distinct = {code for code, same in zip(codes, alike, strict=False) if code >= 0 and not same}
+    needed = min(5, -(-limit // 2), len(distinct))
+    assert len(shared) <= 1
+    assert len(shown) == len(set(shown)) <= limit
+    assert needed < 2 or len(categories(shown, made)) >= needed
+
+
 def test_rules_give_way_before_a_page_stays_empty() -> None:
     made = world([item(f"v{i}", creator_id="only", category="k") for i in range(100)])
     ids = [f"v{i}" for i in range(100)]
@@ -76,7 +136,9 @@ def test_near_duplicates_of_the_page_and_of_the_session_are_dropped_and_replaced
     selection, shown = select(ask(made), list(hashes), limit=6)
     assert shown == ["a", "c", "d", "e", "f"]
     assert selection.removed == [(1, "near_duplicate")]
-    selection, shown = select(ask(made, pages=[page(["z"], simhashes=[hashes["d"], 0])]), list(hashes), limit=6)
+    asked = ask(made, pages=[page(["z"], simhashes=[hashes["d"], 0])])
+    assert select(asked, list(hashes), limit=6, relaxed=("near_duplicate",))[1] == ["a", "c", "d", "e", "f"]
+    selection, shown = select(asked, list(hashes), limit=6)
     assert shown == ["a", "c", "e", "f"]
     assert sorted(selection.removed) == [(1, "near_duplicate"), (3, "near_duplicate")]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +32,8 @@ def event(
         received_ms=at_ms,
         origin=Origin(0, n, 0),
         context=Context(region=region) if region else None,
-        tags=(tag,) if tag else (),
+        tags=("another", tag),
+        category=tag or None,
     )
 
 
@@ -101,6 +103,31 @@ def test_a_report_takes_a_video_down() -> None:
     trending = Trending()
     trending.on_batch([event(0, "a"), event(1, "b", InteractionType.LONG_VIEW), event(2, "a", InteractionType.REPORT)])
     assert lists(trending)["global"].video_ids == ["b"]
+
+
+def test_a_like_that_is_taken_back_takes_its_weight_back() -> None:
+    trending = Trending()
+    trending.on_batch([event(0, "a"), event(1, "b"), event(2, "a", InteractionType.UNLIKE)])
+    told = lists(trending)["global"]
+    assert (told.video_ids, told.scores) == (["b"], [2.0])
+
+
+def test_a_watch_to_the_end_weighs_as_the_finish_and_the_long_view_that_it_is_and_saying_so_again_adds_nothing() -> None:
+    trending = Trending()
+    finished, again = event(0, "a", InteractionType.WATCH_TIME), event(1, "a", InteractionType.FINISH)
+    trending.on_batch(
+        [
+            msgspec.structs.replace(finished, implies=(InteractionType.FINISH, InteractionType.LONG_VIEW)),
+            msgspec.structs.replace(again, repeated=True),
+        ]
+    )
+    assert lists(trending)["global"].scores == [1.5]
+
+
+def test_regions_are_one_scope_however_they_are_spelled() -> None:
+    trending = Trending()
+    trending.on_batch([event(0, "a", region="us"), event(1, "b", region="US-CA"), event(2, "c", region=" ")])
+    assert set(lists(trending)) == {"global", "region:US"}
 
 
 def test_impressions_count_for_nothing_and_make_no_news() -> None:

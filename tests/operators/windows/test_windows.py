@@ -77,7 +77,7 @@ def test_decayed_sums_are_the_same_bits_however_the_events_are_cut(events: list[
             np.maximum.at(latest, rows, at_ms)
             table.move(touched, was, latest[touched])
             for column in range(len(DECAYED)):
-                table.add(rows, np.full(len(rows), column), at_ms, latest[rows])
+                table.add(rows, np.full(len(rows), column), at_ms, latest[rows], np.ones(len(rows), dtype=np.int64))
         return table.values(np.arange(3), latest), latest
 
     got, latest = run(size)

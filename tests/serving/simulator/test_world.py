@@ -7,6 +7,7 @@ from collections import Counter
 from schemas.feed import FeedItem, FeedResponse, Level
 from schemas.telemetry import InteractionType
 from serving.simulator import World
+from serving.simulator.world import REGIONS
 
 NOW = 1_800_000_000_000
 
@@ -71,3 +72,24 @@ def test_tastes_stay_a_distribution_while_they_drift() -> None:
         world.react(person, _page(world, _ids(world, "cats")[:3]), NOW + n)
     assert abs(sum(person.tastes.values()) - 1) < 1e-9
     assert person.tastes != before
+
+
+def test_people_say_where_they_are_and_some_videos_are_for_one_region() -> None:
+    world = World(seed=6, people=30, videos=400)
+    items = world.catalogue(NOW)
+    page = _page(world, [item.video_id for item in items[:10]])
+    regions = {event.context.region for person in world.people for event in world.react(person, page, NOW) if event.context is not None}
+    assert regions == {person.region for person in world.people} == set(REGIONS)
+    assert {item.region for item in items} == {None, *REGIONS}
+    assert 0.05 < sum(item.region is not None for item in items) / len(items) < 0.3
+    assert {item.language for item in items} == {None, "en"}
+
+
+def test_a_watch_to_the_end_is_said_by_the_watch_time_alone() -> None:
+    world = World(seed=7, people=20, videos=200)
+    page = _page(world, [item.video_id for item in world.catalogue(NOW)[:30]])
+    events = [event for person in world.people for event in world.react(person, page, NOW)]
+    watches = [event for event in events if event.interaction_type is InteractionType.WATCH_TIME]
+    assert {event.completed for event in watches} == {True, False}
+    assert all(event.completed is None for event in events if event not in watches)
+    assert not {InteractionType.FINISH, InteractionType.LONG_VIEW} & {event.interaction_type for event in events}

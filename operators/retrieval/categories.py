@@ -1,0 +1,46 @@
+"""Candidates of the categories that the person takes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from operators.pipeline import Found
+from operators.query import Query
+from operators.retrieval.best import NOTHING, best
+
+
+class LikedCategories:
+    """The most popular of each category that the person takes to lately, the strongest category first.
+
+    Parameters
+    ----------
+    most
+        Candidates to return at most, shared evenly by the categories.
+    categories
+        How many categories.
+    """
+
+    name = "liked_category"
+
+    def __init__(self, *, most: int = 180, categories: int = 3) -> None:
+        self.most = most
+        self.categories = categories
+
+    def retrieve(self, query: Query) -> Found:
+        """Return the heads of the categories, one after the other."""
+        items, counters = query.tables.items, query.tables.counters
+        codes = query.liked_categories[: self.categories]
+        if not codes:
+            return NOTHING
+        heads = []
+        for code in codes:
+            rows = np.array(items.of_category(code), dtype=np.intp)
+            heads.append(best(rows, counters.popularity.values[rows], items.hashes.values, self.most // len(codes)))
+        return Found(np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads]))
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        """Name the category."""
+        items = query.tables.items
+        return [f"Because you watch {items.categories.ids[code]}" for code in items.category.values[list(rows)].tolist()]

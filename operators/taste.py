@@ -1,0 +1,93 @@
+"""What is known of a person, as rows and arrays of the side tables: the last videos, and what happened in the last minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.tables.keyed import Keyed
+from schemas.features import PANE_MS, Counter, Pane, Taken, UserState
+
+RECENCY = 0.95
+TAKEN = (Counter.LONG_VIEWS, Counter.LIKES, Counter.SHARES, Counter.COMMENTS, Counter.SAVES, Counter.FOLLOWS)
+PASSED = (Counter.SKIPS, Counter.NEGATIVES)
+
+
+class Taste(NamedTuple):
+    """Distinct videos of a person, newest first, those that the tables know.
+
+    Attributes
+    ----------
+    rows : (n,) intp
+        Their rows.
+    places : (n,) intp
+        Their places in the person's list, 0 for the newest.
+    weights : (n,) float64
+        How strongly each was taken to; of what was shown, how much of it was watched.
+    at_ms : (n,) int64
+        When; 0 is before the stream.
+    strengths : (n,) float64
+        How much each counts by its place: 0.95^place.
+    """
+
+    rows: NDArray[np.intp]
+    places: NDArray[np.intp]
+    weights: NDArray[np.float64]
+    at_ms: NDArray[np.int64]
+    strengths: NDArray[np.float64]
+
+
+def newest(taken: Sequence[Taken], *, most: int, videos: Keyed) -> Taste:
+    """Return the newest distinct videos of a list (newest last), at most `most`."""
+    distinct: dict[str, Taken] = {}
+    for one in reversed(taken):
+        distinct.setdefault(one.video_id, one)
+        if len(distinct) == most:
+            break
+    rows = np.array(list(map(videos.find, distinct)), dtype=np.intp)
+    # A place in the list counts whether or not the tables know the video, so that an answer does not depend on mentions.
+    known = np.flatnonzero(rows >= 0)
+    weights = np.array([one.weight for one in distinct.values()], dtype=np.float64)
+    at_ms = np.array([one.at_ms for one in distinct.values()], dtype=np.int64)
+    return Taste(rows[known], known, weights[known], at_ms[known], np.power(RECENCY, known))
+
+
+class Lately(NamedTuple):
+    """What a person did in the last minutes.
+
+    Attributes
+    ----------
+    impressions, taken, passed : int
+        Videos shown, interactions that speak for a video, and skips and dislikes.
+    tag_taken, tag_passed : (tags.capacity,) float64
+        The last two by tag.
+    """
+
+    impressions: int
+    taken: int
+    passed: int
+    tag_taken: NDArray[np.float64]
+    tag_passed: NDArray[np.float64]
+
+
+def lately(state: UserState | None, *, minutes: int, now_ms: int, tags: Keyed) -> Lately:
+    """Sum a person's one-minute panes over (now - minutes, now]."""
+    taken, passed = np.zeros(tags.capacity), np.zeros(tags.capacity)
+    if state is None:
+        return Lately(0, 0, 0, taken, passed)
+    newest_minute = now_ms // PANE_MS
+    after = newest_minute - minutes
+    for tag, one in state.tags.items():
+        row = tags.find(tag) if one.panes and one.panes[-1].minute > after else -1
+        if row >= 0:
+            taken[row] = _sum(one.panes, TAKEN, after, newest_minute)
+            passed[row] = _sum(one.panes, PASSED, after, newest_minute)
+    shown, liked, left = (_sum(state.panes, which, after, newest_minute) for which in ((Counter.IMPRESSIONS,), TAKEN, PASSED))
+    return Lately(shown, liked, left, taken, passed)
+
+
+def _sum(panes: Sequence[Pane], counters: Sequence[Counter], after: int, until: int) -> int:
+    return sum(pane.counts[counter] for pane in panes if after < pane.minute <= until for counter in counters)
