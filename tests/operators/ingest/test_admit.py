@@ -161,7 +161,7 @@ def test_within_a_view_the_order_of_what_is_said_changes_no_count(
     said: list[tuple[tuple[str, dict[str, Any]], int]], order: Random
 ) -> None:
     def total(acts: list[tuple[tuple[str, dict[str, Any]], int]]) -> Counter[str]:
-        found = _counted(Admission(), _acts(*[(kind, minute, dict(says)) for (kind, says), minute in acts]))
+        found = _counted(Admission(capacity=1_000), _acts(*[(kind, minute, dict(says)) for (kind, says), minute in acts]))
         return Counter(kind for one in found for kind in one)
 
     assert total(said) == total(order.sample(said, len(said)))
@@ -170,7 +170,7 @@ def test_within_a_view_the_order_of_what_is_said_changes_no_count(
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4), max_size=20))
 def test_what_goes_through_is_each_id_once_and_every_event_is_counted(batches: list[list[str]]) -> None:
-    admission = Admission()
+    admission = Admission(capacity=1_000)
     found = admission.on_batch([_parsed(offset, *ids) for offset, ids in enumerate(batches)])
     events = [one for one in found if isinstance(one, Event)]
     assert sorted(one.event_id for one in events) == sorted({one for ids in batches for one in ids})
