@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup demo test check bench chaos lock clean
+.PHONY: setup demo test check bench chaos fuzz lock clean
 
 setup: $(VENV)/.ready
 
@@ -32,7 +32,10 @@ bench: setup  ## all benchmarks, one JSON file and a table
 	$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: setup  ## kill -9 everything under load, then a recount
-	$(BIN)/python -m pytest tests/chaos -m chaos -s $(ARGS)
+	$(BIN)/python -m pytest tests/chaos --ignore=tests/chaos/fuzz -m chaos -s $(ARGS)
+
+fuzz: setup  ## generated records of every input over the real broker; ARGS="--records 1000000 --minutes 30 --seed 0 --report fuzz.json"
+	$(BIN)/python -m pytest tests/chaos/fuzz -m chaos -s $(ARGS)
 
 lock: setup  ## pin every dependency anew
 	$(BIN)/python -m pip install --quiet uv

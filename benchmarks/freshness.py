@@ -11,9 +11,9 @@ from benchmarks.rows import Row, percentile
 from benchmarks.system import System
 from schemas.telemetry import InteractionType, RawEvent
 from serving.client import FeedClient
-from serving.connect import redis_client
 from serving.probe import FreshnessProbe
 from serving.producer import TelemetryProducer
+from serving.reach import redis_client
 
 RATE = 500.0
 _KINDS = (InteractionType.IMPRESSION, InteractionType.WATCH_TIME, InteractionType.WATCH_25, InteractionType.LONG_VIEW, InteractionType.LIKE)

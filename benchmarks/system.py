@@ -23,8 +23,8 @@ from serving.loading import publish_before_the_stream
 from serving.local.home import Home
 from serving.parts import choose_parts
 from serving.publisher import Publisher
-from serving.scrape import read_plain
 from serving.settled import wait_until_settled
+from serving.silence import samples
 from serving.simulator import World
 from serving.state import SystemState, read_state
 from serving.system import Wanted, down, up
@@ -130,6 +130,7 @@ def metrics(home: Path, name: str) -> dict[str, float]:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", int((home / "run" / f"{name}.port").read_text()), timeout=2)
         connection.request("GET", "/metrics")
-        return read_plain(connection.getresponse().read().decode())
+        found = samples(connection.getresponse().read().decode())
+        return {name: value for (name, label), value in found.items() if not label}
     except (OSError, ValueError):
         return {}

@@ -10,17 +10,18 @@ from typing import Protocol
 
 import msgspec
 
-from dataflows.envelope import Asked, Envelope, Refused, read_request, refused
+from dataflows.envelope import Envelope
 from dataflows.feed_metrics import FeedMetrics
-from dataflows.kafka import Batch, Outgoing, SideBatch
+from dataflows.kafka import Batch, Outgoing, SideBatch, outgoing_letter
 from dataflows.logs import Log
+from dataflows.reply_topics import ReplyTopics
+from dataflows.request import Asked, Refused, failed, read_request
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.feed import Answer, FeedEngine
 from operators.query import SESSION_MS
 from schemas.catalog import SegmentAnnounced
 from schemas.codec import DecodeError, decode, encode, pack
-from schemas.dlq import ReasonCode
 from schemas.features import ServedPage
 from schemas.feed import FeedResponse, ReadState
 from schemas.keys import SESSION_PAGES_KEPT
@@ -46,11 +47,9 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """Names of the topics in the cluster, and how many partitions the answers have."""
+    """Names of the topics in the cluster, other than those that answers go to."""
 
     prefix: str
-    responses: str
-    response_partitions: int
     served: str
     letters: str
 
@@ -71,7 +70,9 @@ class Answering:
     loader
         Loads index segments.
     topics
-        Where things go.
+        Where lineage and dead letters go.
+    replies
+        Where answers go.
     metrics, log
         Where it is told what happens.
     future_skew_ms
@@ -89,6 +90,7 @@ class Answering:
         store: Store,
         loader: SegmentLoader,
         topics: Topics,
+        replies: ReplyTopics,
         metrics: FeedMetrics,
         log: Log,
         future_skew_ms: int,
@@ -99,6 +101,7 @@ class Answering:
         self.store = store
         self.loader = loader
         self.topics = topics
+        self.replies = replies
         self.metrics = metrics
         self.log = log
         self.future_skew_ms = future_skew_ms
@@ -153,11 +156,12 @@ class Answering:
         out: list[Outgoing] = []
         for message in batch:
             envelope = Envelope.of(message)
-            if envelope.expired(now_ms):
-                self.metrics.event("expired")
+            overdue_ms = envelope.overdue_ms(now_ms)
+            if overdue_ms > 0:
+                self.metrics.expired(overdue_ms / 1_000, at_once=envelope.overdue_ms(envelope.stamp_ms) > 0)
                 self.done(envelope.topic, envelope.partition, envelope.offset)
                 continue
-            one = read_request(envelope, future_skew_ms=self.future_skew_ms)
+            one = read_request(envelope, future_skew_ms=self.future_skew_ms, secret=self.engine.secret, replies=self.replies)
             if isinstance(one, Refused):
                 out += self._refusal(one)
             else:
@@ -243,8 +247,7 @@ class Answering:
             )
         except Exception as error:
             self.log.exception("an answer failed", request_id=one.request_id, error=f"{type(error).__name__}: {error}")
-            got = f"{type(error).__name__}: {error}"
-            return refused(one.envelope, ReasonCode.INTERNAL, "an answer", got, "$", "send the dead letter to those who run the system")
+            return failed(one.envelope, error)
 
     def _append(self, appends: list[PageAppend]) -> list[bool]:
         if not appends:
@@ -269,6 +272,7 @@ class Answering:
 
     def _reply(self, one: Asked, answer: Answer, latency_ms: dict[str, float]) -> list[Outgoing]:
         response, served = answer.timed(latency_ms)
+        self.metrics.event("cut", 1 if answer.lost else 0)
         self.engine.went_out(answer)
         for stage in answer.outcome.errors.keys() - self._failing:
             self.log.error("a stage failed", stage=stage, error=answer.outcome.errors[stage], request_id=response.request_id)
@@ -279,20 +283,13 @@ class Answering:
         return [self._response(one.envelope, response, place), lineage]
 
     def _response(self, envelope: Envelope, response: FeedResponse, place: Place) -> Outgoing:
-        return Outgoing(
-            self.topics.responses,
-            response.request_id.encode(),
-            encode(response),
-            partition=envelope.reply_partition(response.request_id, self.topics.response_partitions),
-            headers=envelope.reply_headers(response),
-            tag=place,
-        )
+        topic, partition = self.replies.destination(envelope, response.request_id)
+        return Outgoing(topic, response.request_id.encode(), encode(response), partition, envelope.reply_headers(response), tag=place)
 
     def _refusal(self, one: Refused) -> list[Outgoing]:
         self.metrics.event(one.letter.reason.value)
         place = self._expect(one.envelope)
-        letter = Outgoing(self.topics.letters, one.letter.letter_id.encode(), encode(one.letter), tag=place)
-        return [self._response(one.envelope, one.response, place), letter]
+        return [self._response(one.envelope, one.response, place), outgoing_letter(self.topics.letters, one.letter, tag=place)]
 
     def _expect(self, envelope: Envelope) -> Place:
         place = envelope.topic, envelope.partition, envelope.offset

@@ -7,35 +7,27 @@ done again gives the same bytes. Offsets are committed after the output is ackno
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from faust.types import EventT
 
-from dataflows.catalog_segments import Segments, now_ms
+from dataflows.catalog_segments import Segments, now_ms, readable
 from dataflows.faust_app import Ends, crash_only, make_app, one_owner_table, run_app
+from dataflows.kafka import outgoing_letter
 from dataflows.part import Part, hosted
 from dataflows.vector_view import VectorView
 from operators.embeddings.content import ContentVectors
 from operators.embeddings.simhash import SimHash
 from operators.embeddings.upserts import Refused, Upsert, VectorUpserts
 from schemas.catalog import ItemVector
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import encode
 from schemas.dlq import DeadLetter
 
 BATCH = 500
 WITHIN_S = 0.05
 TICK_S = 0.5
 STALLED_S = 60.0
-
-
-def readable(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, bytes | None]]:
-    """Yield video id and vector of each row that keeps its contract; anybody can write to a topic, so some may not."""
-    for key, value in rows:
-        try:
-            yield key.decode(), decode(ItemVector, value).vector
-        except (DecodeError, UnicodeDecodeError):
-            continue
 
 
 class CatalogFlow:
@@ -55,20 +47,32 @@ class CatalogFlow:
         self.embed = VectorUpserts(vectors=ContentVectors(seed=part.settings.seed), simhash=SimHash())
         self.items = self._topic("catalog.items")
         self.letters = self._topic("telemetry.dlq")
-        self.vectors = one_owner_table(self.app, "vectors", self._topic("catalog.vectors"))
-        announced = one_owner_table(self.app, "segments", self._topic("catalog.segments"))
+        self.vectors = one_owner_table(self.app, "vectors", self._changelog("catalog.vectors"))
+        announced = one_owner_table(self.app, "segments", self._changelog("catalog.segments"))
         self.segments = Segments(part, vectors=self.vectors, announced=announced, ends=self.ends, dim=self.embed.vectors.dim)
         self.reached: int | None = None
         self._moved_at = time.monotonic()
         self._refused = part.counter("catalog_refused", "Catalogue records that fit no contract.")
+        self._cut = part.counter("catalog_cut", "Fields of catalogue records that were longer than their bound.", ["field"])
         self.app.agent(self.items, name="catalog_items")(self.on_items)
         self.app.timer(TICK_S)(self.on_time)
         self.app.task(self.view.run)
         self.vectors.on_recover(self.on_recover)
 
-    def _topic(self, name: str) -> Any:
-        full = self.part.topic(name)
-        return self.app.topic(full, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True)
+    def _topic(self, name: str, *, acks: bool = True) -> Any:
+        return self.app.topic(
+            self.part.topic(name),
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            allow_empty=True,
+            acks=acks,
+        )
+
+    def _changelog(self, name: str) -> Any:
+        """Return the topic of a table; it is read at recovery only, and faust must not wait for an acknowledgement that never comes."""
+        return self._topic(name, acks=False)
 
     async def on_recover(self) -> None:
         """Go on from what the topics hold: make the view good, and a segment if the newest one is behind."""
@@ -88,11 +92,13 @@ class CatalogFlow:
                 await self._take_in([Upsert(event.message.offset, event.message.key, event.message.value) for event in events])
 
     async def _take_in(self, upserts: list[Upsert]) -> None:
-        good, bad = self.embed(upserts)
+        good, bad, cut = self.embed(upserts)
         self.segments.changed(self._write(good))
         self.view.put({video_id: None if vector is None else vector.vector for video_id, vector in good.items()})
         for refused in bad:
             await self._set_aside(refused)
+        for field, n in cut.items():
+            self._cut.labels(field).inc(n)
         self.reached = upserts[-1].offset + 1
         self._moved_at = time.monotonic()
         self.part.progress(len(upserts))
@@ -128,7 +134,8 @@ class CatalogFlow:
         )
         self._refused.inc()
         self.part.log.warning("catalogue record set aside", letter=letter.letter_id, got=error.got, path=error.path)
-        await self.letters.send(key=letter.letter_id.encode(), value=encode(letter))
+        out = self.part.sizes.fit(outgoing_letter(self.letters.get_topic_name(), letter))
+        await self.letters.send(key=out.key, value=out.value, headers=out.headers)
 
     async def on_time(self) -> None:
         """Show the lag, end a process that stands still, build a segment when one is due."""
@@ -150,9 +157,8 @@ def main() -> None:
     """Run the part."""
     with hosted("catalog") as part:
         flow = CatalogFlow(part)
-        part.wait_for_topics()
-        if not part.shutdown.requested:
-            run_app(flow.app, part)
+        if part.wait_for_topics():
+            run_app(flow.app, part, last=flow.view.close)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from dataflows.faust_app import Ends, OneOwnerTable
@@ -12,9 +13,20 @@ from operators.index.builder import SegmentBuilder, prune, publish
 from operators.index.rebuild import Rebuild
 from schemas.catalog import ItemVector, SegmentAnnounced
 from schemas.codec import DecodeError, decode, encode
+from schemas.validity import keyed
 
 HORIZON = timedelta(hours=24)
 KEY = b"items"
+
+
+def readable(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Yield video id and vector of each row that keeps its contract; anybody can write to a topic, so some may not."""
+    for key, value in rows:
+        try:
+            item = keyed(ItemVector, "video_id", key, value)
+        except DecodeError:
+            continue
+        yield item.video_id, item.vector
 
 
 class Segments:
@@ -77,9 +89,9 @@ class Segments:
         if offset is None:
             return
         started = time.monotonic()
-        values = list(self.vectors.values())
+        rows = list(self.vectors.items())
         self.rebuild.started()
-        announced = await asyncio.to_thread(self._build, values, offset)
+        announced = await asyncio.to_thread(self._build, rows, offset)
         before = self.newest()
         self.announced[KEY] = encode(announced)
         replaced = None if before is None else before.path
@@ -93,8 +105,8 @@ class Segments:
             "segment announced", segment=announced.segment_id, videos=announced.count, seconds=round(took, 3), pruned=len(gone)
         )
 
-    def _build(self, values: list[bytes], offset: int) -> SegmentAnnounced:
-        vectors = {item.video_id: item.vector for item in (decode(ItemVector, value) for value in values)}
+    def _build(self, rows: list[tuple[bytes, bytes]], offset: int) -> SegmentAnnounced:
+        vectors = {video_id: vector for video_id, vector in readable(rows) if len(vector) == self.dim}
         segment = self.builder.build(vectors, dim=self.dim)
         return publish(segment, self.store, built_ms=now_ms(), vectors_offset=offset, recall_probe=self.builder.probe(segment, vectors))
 

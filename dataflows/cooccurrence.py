@@ -103,7 +103,7 @@ def flow(part: Part) -> Dataflow:
     part.watch_lag(source.lag)
     return build(
         source,
-        KafkaSink(connection),
+        KafkaSink(connection, sizes=part.sizes),
         cowatch=CoWatch(),
         journal=Journal(part.settings.home / "cooccurrence"),
         history=history,

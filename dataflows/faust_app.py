@@ -6,9 +6,8 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import faust
@@ -20,6 +19,8 @@ from schemas.dlq import LARGEST_LETTER
 from schemas.settings import Settings
 
 LOOKUP_S = 5.0
+STOP_S = 7.0
+LAST_S = 1.5
 
 _POLL_S = 0.1
 # The buffer of the producer is full at every bulk load; that is how it is throttled.
@@ -146,18 +147,23 @@ def crash_only(part: Part) -> Iterator[None]:
         os._exit(1)
 
 
-def run_app(app: faust.App, part: Part) -> None:
+def run_app(app: faust.App, part: Part, *, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run the app until SIGTERM, or until one of its services fails.
+
+    Parameters
+    ----------
+    last
+        Awaited for a moment after the app has stopped.
 
     Raises
     ------
     RuntimeError
         When the app failed; nothing more is committed.
     """
-    asyncio.run(_run(app, part))
+    asyncio.run(_run(app, part, last))
 
 
-async def _run(app: Any, part: Part) -> None:
+async def _run(app: Any, part: Part, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     app.finalize()
     starting = asyncio.ensure_future(app.start())
     while not part.shutdown.requested and not app.crashed and not (starting.done() and starting.exception()):
@@ -167,4 +173,6 @@ async def _run(app: Any, part: Part) -> None:
         text = f"expected the app to run on, got {type(failure).__name__}: {failure}, at {app.conf.id}"
         raise RuntimeError(text) from failure
     starting.cancel()
-    await asyncio.wait_for(app.stop(), timedelta(seconds=8).total_seconds())
+    await asyncio.wait_for(app.stop(), STOP_S)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(last(), LAST_S)

@@ -190,7 +190,7 @@ def flow(part: Part) -> Dataflow:
     pace = Pace(least=USERS_EVERY, share=WRITING_SHARE, most=LONGEST_PAUSE)
     store = UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S))
     users = UserSink(store, shutdown=part.shutdown, spent=pace.spent)
-    return build(source, users, KafkaSink(connection), fold=fold, journal=journal, pace=pace, topics=topics, count=count)
+    return build(source, users, KafkaSink(connection, sizes=part.sizes), fold=fold, journal=journal, pace=pace, topics=topics, count=count)
 
 
 def main() -> None:

@@ -13,12 +13,13 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
-from confluent_kafka.admin import AdminClient
 
-from dataflows.answering import Answering, Topics
+from dataflows.answering import Answering, Place, Topics
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, GroupSource, KafkaSink, Outgoing, send
 from dataflows.part import Part, run_part
+from dataflows.reply_sink import ReplySink
+from dataflows.reply_topics import ReplyTopics
 from dataflows.secrets_file import token_secret
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import UserStore, connect
@@ -27,7 +28,7 @@ from operators.feed import FeedEngine
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.tables.side import SideTables
 from schemas.catalog import SegmentAnnounced
-from schemas.dlq import LARGEST_LETTER
+from schemas.topics import load_topics
 
 GROUP = "penstock.feed"
 STORE_TIMEOUT_S = 0.1
@@ -52,9 +53,10 @@ def build(source: Source[Any], replies: Sink[Any], lineage: Sink[Any], *, answer
     flow = Dataflow("feed")
     batches: Stream[Batch] = op.input("in", flow, source)
     outgoing: Stream[Outgoing] = op.flat_map_batch("answer", batches, answering.on_batch)
-    parted = op.branch("is_reply", outgoing, lambda one: one.topic == answering.topics.responses)
-    send("reply", parted.trues, replies)
-    send("record", parted.falses, lineage)
+    records = {answering.topics.served, answering.topics.letters}
+    parted = op.branch("is_record", outgoing, lambda one: one.topic in records)
+    send("record", parted.trues, lineage)
+    send("reply", parted.falses, replies)
     return flow
 
 
@@ -82,6 +84,10 @@ def flow(part: Part) -> Dataflow:
         metrics.event("segment_not_loaded")
         part.log.error("segment could not be loaded, the old one stays", segment_id=announced.segment_id, error=str(error))
 
+    def settled(place: Place) -> None:
+        answering.delivered(place)
+
+    replies = ReplySink(connection, on_settled=settled, on_given_up=lambda: metrics.event("reply_given_up"))
     answering = Answering(
         engine=FeedEngine(
             tables=tables,
@@ -93,25 +99,23 @@ def flow(part: Part) -> Dataflow:
         ),
         store=UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S)),
         loader=SegmentLoader(part.settings.home / "segments", on_failure=not_loaded),
-        topics=Topics(
-            prefix=part.settings.topic_prefix,
-            responses=responses,
-            response_partitions=len(AdminClient(dict(connection)).list_topics(responses, timeout=30).topics[responses].partitions),
-            served=served,
-            letters=letters,
+        topics=Topics(prefix=part.settings.topic_prefix, served=served, letters=letters),
+        replies=ReplyTopics(
+            default=responses,
+            listed=part.settings.reply_topic_names,
+            own=[part.settings.topic_prefix + name for name in load_topics()],
+            look=replies.partitions,
         ),
         metrics=metrics,
         log=part.log,
         future_skew_ms=part.settings.future_skew_ms,
         done=done,
     )
-    replies = KafkaSink(connection, linger=timedelta(0), acks="1", idempotent=False, on_delivered=answering.delivered, name="replies")
-    lineage = KafkaSink(
-        {"compression.type": "lz4", **connection, "message.max.bytes": LARGEST_LETTER}, on_delivered=answering.delivered, name="lineage"
-    )
+    lineage = KafkaSink({"compression.type": "lz4", **connection}, sizes=part.sizes, on_delivered=answering.delivered, name="lineage")
 
     def turn() -> None:
         replies.poll()
+        answering.replies.refresh()
         lineage.poll()
         part.lag(sum(source.lag().values()))
         if source.caught_up and source.joined:

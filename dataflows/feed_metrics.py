@@ -11,6 +11,7 @@ from operators.outcome import Outcome
 from operators.query import Query
 
 STAGES = ("wait", "state", "retrieve", "filter", "rank", "rerank", "total")
+EXPIRED_BUCKETS_S = (0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 86_400.0)
 
 
 class FeedMetrics:
@@ -31,6 +32,12 @@ class FeedMetrics:
         self._drops = part.counter("feed_drops", "Candidates dropped, by reason.", ["reason"])
         self._failures = part.counter("feed_stage_failures", "Sources or rankers that failed or were cut.", ["stage"])
         self._events = part.counter("feed_requests", "What became of requests beside an answer.", ["what"])
+        self._expired = part.histogram(
+            "feed_expired_seconds",
+            "How long before it was read a request had expired, by whether it had when it came: then the client's clock is slow.",
+            ["when"],
+            buckets=EXPIRED_BUCKETS_S,
+        )
         self._names: tuple[Sequence[str], Sequence[str]] = ((), ())
 
     def names(self, sources: Sequence[str], reasons: Sequence[str]) -> None:
@@ -55,6 +62,11 @@ class FeedMetrics:
         for stage, spent_ms in latency_ms.items():
             self._stages[stage].observe(spent_ms / 1_000)
 
+    def expired(self, overdue_s: float, *, at_once: bool) -> None:
+        """Count a request that was dropped unworked; `at_once`: its deadline was over when the broker took it."""
+        self.event("expired")
+        self._expired.labels("on_arrival" if at_once else "waiting").observe(overdue_s)
+
     def event(self, what: str, n: int = 1) -> None:
-        """Count requests that were expired, refused, repeated, answered again, or answered without the store."""
+        """Count requests that were refused, repeated, answered again, cut to fit, answered without the store, or answered in vain."""
         self._events.labels(what).inc(n)

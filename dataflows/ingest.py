@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -12,7 +12,7 @@ from bytewax.outputs import Sink
 from confluent_kafka import Message
 
 from dataflows.bucketed import Pace, bucketed
-from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
+from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, outgoing_letter, send
 from dataflows.part import Count, Part, run_part
 from dataflows.secrets_file import token_secret
 from operators.ingest.admit import Admission, Admitted, Arrival, Repeats
@@ -22,7 +22,7 @@ from operators.ingest.scrub import Scrubber
 from operators.ingest.signals import signals_of
 from schemas import headers
 from schemas.codec import DecodeError, encode
-from schemas.dlq import LARGEST_LETTER, ReasonCode
+from schemas.dlq import ReasonCode
 from schemas.telemetry import Event
 from schemas.validity import catalog_item, key_id
 
@@ -80,7 +80,7 @@ def build(
             elif isinstance(one, Repeats):
                 count(ReasonCode.DUPLICATE.value, one.n)
             else:
-                out.append(Outgoing(letters, one.letter_id.encode(), encode(one)))
+                out.append(outgoing_letter(letters, one))
                 if one.reason is not ReasonCode.DUPLICATE:
                     count(one.reason.value, 1)
         count("events", len(let_through))
@@ -98,7 +98,7 @@ def build(
 
 
 def _record(message: Message) -> RawRecord:
-    found = dict(cast("list[tuple[str, bytes | None]]", message.headers() or []))
+    found = dict(headers.pairs(message) or ())
     return RawRecord(
         str(message.topic()),
         int(message.partition() or 0),
@@ -135,7 +135,7 @@ def flow(part: Part) -> Dataflow:
     connection = settings.kafka()
     source = KafkaSource(connection, [catalogue, raw], group=settings.topic_prefix + "penstock.ingest", shutdown=part.shutdown)
     part.watch_lag(source.lag)
-    sink = KafkaSink({**connection, "message.max.bytes": LARGEST_LETTER})
+    sink = KafkaSink(connection, sizes=part.sizes)
     scrubber = Scrubber(key=token_secret(settings))
     admission = Admission(capacity=settings.id_capacity, horizon=timedelta(seconds=settings.id_horizon_s))
     _watch(part, admission)

@@ -71,7 +71,13 @@ def flow(part: Part) -> Dataflow:
         progress=Progress(),
         count=count,
     )
-    return build(source, KafkaSink(connection), inputs=inputs, make=lambda: ServedOutcomes(secret=secret, pages=pages), topic=examples)
+    return build(
+        source,
+        KafkaSink(connection, sizes=part.sizes),
+        inputs=inputs,
+        make=lambda: ServedOutcomes(secret=secret, pages=pages),
+        topic=examples,
+    )
 
 
 def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:

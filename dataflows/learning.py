@@ -116,17 +116,17 @@ class Learner(StatefulBatchLogic[list[LabelledExample], Learned, State]):
 def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     examples, weights, metrics = part.topic("learning.examples"), part.topic("models.online"), part.topic("learning.metrics")
-    part.wait_for_topics()
+    are_there = part.wait_for_topics()
     count = part.count_by(part.counter("examples", "What became of labelled examples.", ["what"]))
     connection = part.settings.kafka()
-    published = 0 if part.shutdown.requested else newest_version(connection, weights, MODEL)
+    published = newest_version(connection, weights, MODEL) if are_there else 0
     source = KafkaSource(connection, [examples], group=part.settings.topic_prefix + "penstock.learning", shutdown=part.shutdown)
     part.watch_lag(source.lag)
 
     def make() -> OnlineRanking:
         return OnlineRanking(feature_set=FEATURE_SET, names=NAMES, initial=INITIAL, model=MODEL, published=published)
 
-    return build(source, KafkaSink(connection), make=make, weights_topic=weights, metrics_topic=metrics, count=count)
+    return build(source, KafkaSink(connection, sizes=part.sizes), make=make, weights_topic=weights, metrics_topic=metrics, count=count)
 
 
 def main() -> None:

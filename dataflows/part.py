@@ -21,14 +21,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from dataflows.engine import run_to_end
 from dataflows.kafka.shutdown import Shutdown
+from dataflows.kafka.sizes import Sizes
 from dataflows.logs import Log, open_log
 from schemas.settings import Settings
+from schemas.topics import load_topics
 
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 Count = Callable[[str, int], None]
 """Takes the name of what happened, and how often."""
 
+_LOOK_S = 1.0
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -54,6 +57,8 @@ class Part:
         Structured log; one JSON line a call, in ``<home>/logs/<name>.log``.
     shutdown : Shutdown
         Handed to every source, so that SIGTERM ends the flow with its last epoch closed.
+    sizes : Sizes
+        What each topic takes; handed to every sink.
     registry : CollectorRegistry
         The metrics of the process, served as ``/metrics`` on loopback.
     """
@@ -70,6 +75,8 @@ class Part:
         self._processed = Counter("penstock_processed", "Records worked on.", registry=self.registry)
         self._last_progress = Gauge("penstock_last_progress_seconds", "Unix time of the last record worked on.", registry=self.registry)
         self._lag = Gauge("penstock_lag", "Records that wait in front of the part.", registry=self.registry)
+        too_large = self.counter("output_too_large", "Records that were larger than their topic takes: cut, or set aside.", ["topic"])
+        self.sizes = Sizes(load_topics().values(), prefix=self.settings.topic_prefix, count=lambda topic: too_large.labels(topic).inc())
         ProcessCollector(registry=self.registry)
 
     @property
@@ -89,21 +96,22 @@ class Part:
         self._topics.add(full)
         return full
 
-    def wait_for_topics(self) -> None:
-        """Block until the broker answers and has every topic that :meth:`topic` named, or until shutdown is requested."""
+    def wait_for_topics(self) -> bool:
+        """Block until the broker answers and has every topic that :meth:`topic` named; return False if shutdown was requested instead."""
         client = AdminClient({**self.settings.kafka(), "log_level": 0})
         wait_s = _FIRST_WAIT_S
         while self._topics and not self.shutdown.requested:
             try:
-                missing = sorted(self._topics - client.list_topics(timeout=2.0).topics.keys())
+                missing = sorted(self._topics - client.list_topics(timeout=_LOOK_S).topics.keys())
             except KafkaException as error:
                 self.log.warning("broker does not answer, waiting", bootstrap_servers=self.settings.bootstrap_servers, error=str(error))
             else:
                 if not missing:
-                    return
+                    return True
                 self.log.warning("topics are missing, waiting", missing=missing, do="run `penstock topics apply`")
             self._pause(wait_s)
             wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+        return not self.shutdown.requested
 
     def ready(self) -> None:
         """Say that the part does its work from now on; start-up objects are taken out of garbage collection."""
@@ -229,8 +237,7 @@ def run_part(
     """
     with hosted(name) as part:
         dataflow = flow(part)
-        part.wait_for_topics()
-        if part.shutdown.requested:
+        if not part.wait_for_topics():
             return
         if ready_at_start:
             part.ready()

@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from dataflows.envelope import Asked, Envelope, read_request
+from dataflows.envelope import Envelope
 from dataflows.feed import side_tables
 from dataflows.replay_report import Replayed, progress, show, summary
+from dataflows.request import Asked, read_request
 from dataflows.secrets_file import TOKEN_KEY_FILE, token_secret
 from operators.replay.again import Asking, Refused
 from operators.replay.manifest import REQUESTS, RecordingError

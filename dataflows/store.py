@@ -12,7 +12,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from operators.profiles.update import UserUpdate
@@ -27,11 +27,13 @@ USERS_A_CALL = 64
 
 _pack = msgspec.msgpack.Encoder().encode
 
+# A key of another type than ours is nobody's: the scripts put what they write in its place.
 # KEYS: state, hash, state, hash, ...  ARGV: lifetime, then per user: row, fields and values of the hash in one msgpack array.
 WRITE_ROWS = """
 for k = 1, #KEYS, 2 do
   local row = ARGV[k + 1]
-  local old = redis.call('GETRANGE', KEYS[k], 0, 7)
+  local old = redis.pcall('GETRANGE', KEYS[k], 0, 7)
+  if type(old) ~= 'string' then old = '' end
   if #old < 8 or struct.unpack('>I8', old) < struct.unpack('>I8', row) then
     redis.call('SET', KEYS[k], row, 'EX', ARGV[1])
     redis.call('DEL', KEYS[k + 1])
@@ -46,6 +48,7 @@ return redis.status_reply('OK')
 SET_BITS = """
 for k = 1, #KEYS do
   local bits = ARGV[k + 1]
+  if redis.call('TYPE', KEYS[k]).ok ~= 'string' then redis.call('DEL', KEYS[k]) end
   for at = 1, #bits, 2 do
     local high, low = string.byte(bits, at, at + 1)
     redis.call('SETBIT', KEYS[k], high * 256 + low, 1)
@@ -57,6 +60,7 @@ return redis.status_reply('OK')
 
 # KEYS: list.  ARGV: newest page when it was read ('' for none), page, lifetime, pages kept.
 APPEND_PAGE = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'list' then redis.call('DEL', KEYS[1]) end
 local newest = redis.call('LINDEX', KEYS[1], -1)
 if (newest or '') ~= ARGV[1] then return 0 end
 redis.call('RPUSH', KEYS[1], ARGV[2])
@@ -134,7 +138,8 @@ class UserStore:
         Returns
         -------
         list of ReadState
-            In the order of `user_ids`; `available` is False in all of them when Redis did not answer.
+            In the order of `user_ids`; `available` is False in all of them when Redis did not answer. A key that holds another type than
+            ours counts as missing, for its person alone.
         """
         if time.monotonic() < self._rests_until:
             return [ReadState(available=False) for _ in user_ids]
@@ -144,7 +149,7 @@ class UserStore:
             pipeline.mget([keys.user_state(user_id), *(keys.user_seen(user_id, one) for one in wanted)])
             pipeline.lrange(keys.user_served(user_id), 0, -1)
         try:
-            answers = iter(pipeline.execute())
+            answers = iter(pipeline.execute(raise_on_error=False))
         except (RedisError, OSError):
             self._rests_until = time.monotonic() + self.rest_s
             return [ReadState(available=False) for _ in user_ids]
@@ -218,7 +223,11 @@ class UserStore:
         self.client.close()
 
 
-def _read_state(generations: list[int], values: list[bytes | None], pages: list[bytes]) -> ReadState:
+def _read_state(generations: list[int], values: list[bytes | None] | Exception, pages: list[bytes] | Exception) -> ReadState:
+    if isinstance(pages, ResponseError) and str(pages).startswith("WRONGTYPE"):
+        pages = []
+    if isinstance(values, Exception) or isinstance(pages, Exception):
+        return ReadState(available=False)
     row = values[0]
     seen = {str(generation): bitmap for generation, bitmap in zip(generations, values[1:], strict=True) if bitmap is not None}
     return ReadState(state=None if row is None else row[keys.VERSION_BYTES :], seen=seen, pages=pages)

@@ -73,7 +73,7 @@ def flow(part: Part) -> Dataflow:
     source = KafkaSource(connection, [events], group=part.settings.topic_prefix + "penstock.trending", shutdown=part.shutdown)
     part.watch_lag(source.lag)
     pace = Pace(least=timedelta(seconds=1), share=0.2)
-    return build(source, KafkaSink(connection), trending=Trending(), topic=lists, pace=pace, count=count)
+    return build(source, KafkaSink(connection, sizes=part.sizes), trending=Trending(), topic=lists, pace=pace, count=count)
 
 
 def main() -> None:

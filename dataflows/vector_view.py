@@ -21,7 +21,7 @@ class VectorView:
     """Writes the newest vector of each video, later but surely: what Redis does not take is kept and tried again.
 
     The wait costs memory for one vector a video, whatever the number of writes. A process that starts puts the whole catalogue, so what an
-    earlier one left undone is made good.
+    earlier one left undone is made good; what stands in Redis already is read and not written again.
 
     Parameters
     ----------
@@ -55,12 +55,13 @@ class VectorView:
         """Write what waits, at most a thousand vectors; return whether Redis took it."""
         some = dict(list(self._waiting.items())[:_CHUNK])
         pipe = self._redis.pipeline(transaction=False)
-        for video_id, vector in some.items():
-            if vector is None:
-                pipe.delete(video_vector(video_id))
-            else:
-                pipe.set(video_vector(video_id), vector)
         try:
+            there = await self._redis.mget([video_vector(video_id) for video_id in some]) if some else []
+            for (video_id, vector), stored in zip(some.items(), there, strict=True):
+                if vector is None:
+                    pipe.delete(video_vector(video_id))
+                elif vector != stored:
+                    pipe.set(video_vector(video_id), vector)
             await pipe.execute()
         except (RedisError, OSError) as error:
             self._say(away=True, error=str(error))

@@ -20,7 +20,11 @@ from operators.tables.side import SideTables
 from operators.tokens import sign_page
 from schemas.features import ServedPage
 from schemas.feed import DEFAULT_AGE, FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
+from schemas.fitting import fit_response
+from schemas.topics import load_topics
 
+AROUND_BYTES = 32_768
+"""Room in a record of an answer for its key, the headers that are echoed, and `latency_ms`."""
 POLICY = "spaced_epsilon_slots"
 POLICY_OF_REPEATS = "repeated_page"
 
@@ -29,8 +33,8 @@ POLICY_OF_REPEATS = "repeated_page"
 class Answer:
     """An answer, its lineage, and the page to remember, if there is one.
 
-    There is none where nobody is shown anything, and where it is remembered already. `response` and `served` carry no `latency_ms` yet:
-    `timed` fills it in, `served.response_sha256` is of the bytes without it.
+    There is none where nobody is shown anything, and where it is remembered already. `lost` names what the response had to give up to fit
+    its topic. `response` and `served` carry no `latency_ms` yet: `timed` fills it in, `served.response_sha256` is of the bytes without it.
     """
 
     response: FeedResponse
@@ -38,6 +42,7 @@ class Answer:
     page: ServedPage | None
     asked: Query
     outcome: Outcome
+    lost: tuple[str, ...] = ()
 
     def timed(self, latency_ms: dict[str, float]) -> tuple[FeedResponse, ServedRecord]:
         """Return response and lineage with the time that each stage took."""
@@ -95,6 +100,7 @@ class FeedEngine:
         self.worker = worker
         self.default_age = default_age
         self.pipeline = feed_pipeline() if pipeline is None else pipeline
+        self.answer_bytes = load_topics()["feed.responses"].record_bytes - AROUND_BYTES
 
     def answer(
         self,
@@ -146,7 +152,7 @@ class FeedEngine:
             asked = replace(asked, repeated=None)
             outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
         items = self._items(asked, outcome)
-        response = FeedResponse(
+        whole = FeedResponse(
             request_id=request_id,
             user_id=request.user_id,
             now_ms=now_ms,
@@ -157,6 +163,9 @@ class FeedEngine:
             relaxed=outcome.relaxed,
             exhausted=not set(outcome.relaxed).isdisjoint(HISTORY),
         )
+        # Cut before its lineage is written and its page remembered: both are of what the person gets.
+        response, lost = fit_response(whole, self.answer_bytes)
+        outcome = replace(outcome, slots=outcome.slots[: len(response.items)])
         served = lineage(
             asked,
             outcome,
@@ -164,7 +173,7 @@ class FeedEngine:
             response,
             Arrival(raw=raw, read=read, sequence=sequence, attempt=attempt, worker=self.worker, seed=self.seed),
         )
-        return Answer(response, served, self._page(asked, outcome, items), asked, outcome)
+        return Answer(response, served, self._page(asked, outcome, response.items), asked, outcome, lost)
 
     def went_out(self, answer: Answer) -> None:
         """Count an answer that goes out, once."""

@@ -21,10 +21,12 @@ MAX_FIELD_TEXT = 256
 # What is longer is cut or left out by schemas.validity, not refused: so the bound is told to readers of the JSON Schema only.
 Title = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TITLE})]
 Description = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_DESCRIPTION})]
-Tags = Annotated[tuple[str, ...], Meta(extra_json_schema={"maxItems": MAX_TAGS})]
+Tag = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_TAG})]
+Tags = Annotated[tuple[Tag, ...], Meta(extra_json_schema={"maxItems": MAX_TAGS})]
 Url = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_URL})]
-FieldValue = str | int | float | bool
-Fields = Annotated[dict[str, FieldValue], Meta(extra_json_schema={"maxProperties": MAX_FIELDS})]
+FieldName = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_FIELD_NAME})]
+FieldValue = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_FIELD_TEXT})] | int | float | bool
+Fields = Annotated[dict[FieldName, FieldValue], Meta(extra_json_schema={"maxProperties": MAX_FIELDS})]
 
 
 class CatalogItem(Message, frozen=True, kw_only=True):
@@ -100,3 +102,8 @@ class Moderation(Message, frozen=True, kw_only=True):
     blocked: bool
     reason: Annotated[str, Meta(max_length=512)] = ""
     at_ms: EpochMs
+
+    @property
+    def key(self) -> str:
+        """The key of the record."""
+        return f"{self.kind}:{self.id}"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
 
 from schemas.base import Message
+from schemas.telemetry import EpochMs
 
 LARGEST_LETTER = 4_194_304
 """Bytes of the largest letter that `telemetry.dlq` takes: the largest record that a topic takes, as base64 in JSON, and room to spare."""
-
-MAX_RAW = 2_097_152
-"""Bytes of a record that its letter keeps: more than any topic takes, so that nothing is cut unless a broker was told to take more."""
-MAX_KEY = 65_536
 
 
 class ReasonCode(StrEnum):
@@ -32,8 +31,9 @@ class ReasonCode(StrEnum):
 class DeadLetter(Message, frozen=True, kw_only=True):
     """A record set aside (`telemetry.dlq`; key: `topic/partition/offset/index`, so that repeats after a crash fold).
 
-    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself). A record
-    beyond MAX_RAW keeps its first bytes, and `raw_size` says how many it had.
+    `raw` is the whole record as it came, unchanged; `event_index` names the event of a batch that failed (-1: the record itself). Where the
+    record was too large, `raw` is its beginning and `raw_size` the size of the whole; `offset` of a record that was never written is the
+    CRC-32 of its value.
     """
 
     TYPE: ClassVar[str] = "penstock.dead_letter"
@@ -57,3 +57,20 @@ class DeadLetter(Message, frozen=True, kw_only=True):
     def letter_id(self) -> str:
         """The letter's key: where the failed event came from."""
         return f"{self.topic}/{self.partition}/{self.offset}/{self.event_index}"
+
+
+class LetterMark(Message, frozen=True, kw_only=True):
+    """What an operator did with a dead letter (`control.letters`; key: that of the letter, `topic/partition/offset/index`).
+
+    `sent`: the record went out again, and stands at `topic`, `partition` and `offset` now. `purged`: it will not be sent again.
+    """
+
+    TYPE: ClassVar[str] = "penstock.control.letter"
+
+    letter_id: str
+    action: Literal["sent", "purged"]
+    at_ms: EpochMs
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    reason: Annotated[str, Meta(max_length=512)] = ""

@@ -76,10 +76,10 @@ def wrong_type(kind: type, error: msgspec.ValidationError, data: bytes, read: Ca
 
 
 def malformed(data: bytes, detail: str) -> Explained:
-    """Explain bytes that are no JSON.
+    r"""Explain bytes that are no JSON.
 
-    >>> malformed(b'{"a": "\\\\ud83d"}', "...").got
-    'half of a surrogate pair, \\\\ud83d'
+    >>> malformed(b'{"a": "\\ud83d"}', "...").got
+    'half of a surrogate pair, \\ud83d'
     """
     if data.startswith(BOM):
         return Explained("JSON in UTF-8 without a byte order mark", "a byte order mark", "$")

@@ -7,15 +7,26 @@ carries one-minute panes, and the reader takes the sliding window at its own "no
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
+from msgspec import Meta
 
 from schemas.base import Message
+from schemas.telemetry import ONE_LINE, EpochMs, Id
 
 PANE_MS = 60_000
 PANES = 30
 MAX_SURFACES = 8
+MAX_LISTED = 10_000
+MAX_DECAYED = 64
+MAX_SCOPE = 300
+
+Sum = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+"""A sum that a float holds exactly; what takes back may come before what it takes back."""
+Weight = Annotated[float, Meta(ge=-1e300, le=1e300)]
+ListedIds = Annotated[list[Id], Meta(max_length=MAX_LISTED)]
+ListedWeights = Annotated[list[Weight], Meta(max_length=MAX_LISTED)]
 
 
 class Counter(IntEnum):
@@ -38,20 +49,21 @@ class Counter(IntEnum):
 
 
 N_COUNTERS = len(Counter)
+Sums = Annotated[list[Sum], Meta(min_length=N_COUNTERS, max_length=N_COUNTERS)]
 
 
 class Pane(msgspec.Struct, frozen=True, array_like=True):
     """The counters of one minute; `minute` is epoch milliseconds // 60,000, `counts` has N_COUNTERS entries."""
 
-    minute: int
-    counts: list[int]
+    minute: Annotated[int, Meta(ge=0, lt=2**31)]
+    counts: Sums
 
 
 class Decayed(msgspec.Struct, frozen=True, array_like=True):
     """Exponentially decayed sums as of `at_ms`: value(now) = value · 2^(-(now - at_ms) / half_life)."""
 
-    at_ms: int
-    values: list[float]
+    at_ms: EpochMs
+    values: Annotated[list[Weight], Meta(max_length=MAX_DECAYED)]
 
 
 class EntityCounters(Message, frozen=True, kw_only=True):
@@ -65,14 +77,19 @@ class EntityCounters(Message, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "penstock.features.entity"
 
     kind: Literal["video", "creator", "tag"]
-    id: str
+    id: Id
     version: int
     updated_ms: int
-    totals: list[int]
-    panes: list[Pane] = []
+    totals: Sums
+    panes: Annotated[list[Pane], Meta(max_length=PANES)] = []
     decayed: Decayed | None = None
     late: int = 0
-    surfaces: dict[str, float] = {}
+    surfaces: Annotated[dict[str, Weight], Meta(max_length=MAX_SURFACES)] = {}
+
+    @property
+    def key(self) -> str:
+        """The key of the record."""
+        return f"{self.kind}:{self.id}"
 
 
 class TagInterest(msgspec.Struct, frozen=True, array_like=True):
@@ -151,11 +168,11 @@ class TrendingList(Message, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "penstock.features.trending"
 
-    scope: str
+    scope: Annotated[str, Meta(min_length=1, max_length=MAX_SCOPE, pattern=ONE_LINE)]
     as_of_ms: int
     half_life_ms: int
-    video_ids: list[str]
-    scores: list[float]
+    video_ids: ListedIds
+    scores: ListedWeights
 
 
 class Neighbours(Message, frozen=True, kw_only=True):
@@ -163,7 +180,7 @@ class Neighbours(Message, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "penstock.features.neighbours"
 
-    video_id: str
+    video_id: Id
     as_of_ms: int
-    video_ids: list[str]
-    weights: list[float]
+    video_ids: ListedIds
+    weights: ListedWeights

@@ -17,7 +17,7 @@ DEFAULT_AGE = 17
 
 
 class Level(StrEnum):
-    """How far an answer had to step down, best first."""
+    """How far an answer had to step down, best first; an answer with `error` is no feed at all."""
 
     FULL = "full"
     ONLINE_MODEL = "online_model"
@@ -27,6 +27,7 @@ class Level(StrEnum):
     GLOBAL_POPULAR = "global_popular"
     NOTHING_ALLOWED = "nothing_allowed"
     EMPTY_CATALOGUE = "empty_catalogue"
+    ERROR = "error"
 
 
 class FeedRequest(Message, frozen=True, kw_only=True):
@@ -145,6 +146,8 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     `offsets` is, per side topic (`topic/partition`), the next offset not yet applied when the answer was made. `features` is
     float32 of shape (n_features, n_items), in the order of `items`. `skipped` names sources and rules that did not take part, "rank",
     "rerank", and "last_resort" for the look through the whole catalogue; a rule of safety that is named there took out everything.
+    `lost` names the fields that were emptied because the record would not have fitted its topic (`read`, then `candidates`): such an
+    answer cannot be reproduced.
     """
 
     TYPE: ClassVar[str] = "penstock.feed.served"
@@ -176,6 +179,7 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     features: bytes
     response_sha256: str
     latency_ms: dict[str, float] = {}
+    lost: list[str] = []
 
     def candidate_counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many candidates each source found, and how many were dropped for each reason."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from schemas.base import Message
+from schemas.telemetry import Name
 
+MAX_HEADS = 32
+MAX_WEIGHT = 1_000_000
 HEADS = ("taken", "click", "long_view", "like", "finish", "share", "follow", "negative")
+
+Weight = Annotated[float, Meta(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 
 
 class LabelledExample(Message, frozen=True, kw_only=True):
@@ -56,9 +63,9 @@ class Objective(Message, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "penstock.control.objective"
 
-    version: str
-    heads: dict[str, float]
-    exploration_rate: float = 0.05
+    version: Name
+    heads: Annotated[dict[Name, Weight], Meta(max_length=MAX_HEADS)]
+    exploration_rate: Annotated[float, Meta(ge=0, le=1)] = 0.05
 
 
 class LearningMetrics(Message, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 _SUBDIVISION = re.compile(r"([A-Za-z]{2})[-_][A-Za-z0-9]{1,3}")
@@ -19,7 +20,7 @@ def language_of(text: str | None) -> str | None:
     """
     if text is None:
         return None
-    return text.strip().replace("_", "-").partition("-")[0].lower() or None
+    return _folded(text.replace("_", "-").partition("-")[0].strip(), str.lower) or None
 
 
 @lru_cache(maxsize=4_096)
@@ -33,4 +34,10 @@ def region_of(text: str | None) -> str | None:
         return None
     text = text.strip()
     country = _SUBDIVISION.fullmatch(text)
-    return (country[1] if country else text).upper() or None
+    return _folded(country[1] if country else text, str.upper) or None
+
+
+def _folded(text: str, fold: Callable[[str], str]) -> str:
+    """Return a text in one case, as it is where that would make it longer ("ß"): what fits a bound fits it afterwards too."""
+    folded = fold(text)
+    return folded if len(folded) == len(text) else text

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from schemas import catalog, dlq, features, feed, learning, telemetry, users
+from schemas import catalog, dlq, features, feed, learning, system, telemetry, users
 from schemas.base import Message
 
-_MODULES = (telemetry, users, catalog, features, feed, learning, dlq)
+_MODULES = (telemetry, users, catalog, features, feed, learning, dlq, system)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.feed import DEFAULT_AGE
 from schemas.validity import EARLIEST_MS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+_TOPIC_OR_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,249}\*?|\*")
 
 
 class Settings(BaseSettings):
@@ -42,6 +44,21 @@ class Settings(BaseSettings):
     id_horizon_s: int = Field(default=86_400, gt=0, le=432_000)
     exact_below: int = 20_000
     default_age: int = Field(default=DEFAULT_AGE, ge=0)
+    reply_topics: str = ""
+
+    @field_validator("reply_topics")
+    @classmethod
+    def _names_topics(cls, value: str) -> str:
+        for name in filter(None, map(str.strip, value.split(","))):
+            if not _TOPIC_OR_PREFIX.fullmatch(name):
+                message = f"expected names of topics, or prefixes ending in *, separated by commas, got {name!r}"
+                raise ValueError(message)
+        return value
+
+    @property
+    def reply_topic_names(self) -> list[str]:
+        """Names of topics, or prefixes that end in `*`, to which answers may go beside `feed.responses`."""
+        return [name for name in map(str.strip, self.reply_topics.split(",")) if name]
 
     def kafka(self) -> dict[str, str]:
         """Return the connection properties of librdkafka."""

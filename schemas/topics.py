@@ -12,6 +12,10 @@ import msgspec
 from msgspec import Meta
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+DEFAULT_MESSAGE_BYTES = 1_048_576
+"""What a broker takes where a topic does not say otherwise."""
+FRAMING_BYTES = 1_024
+"""Room for what stands around a record in its batch."""
 _HERE = Path(__file__).resolve().parent
 
 
@@ -53,6 +57,11 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_message_bytes: int | None = None
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
+
+    @property
+    def record_bytes(self) -> int:
+        """The most that key, value and headers of one record may have together, in bytes."""
+        return (self.max_message_bytes or DEFAULT_MESSAGE_BYTES) - FRAMING_BYTES
 
     def config(self) -> dict[str, str]:
         """Return the broker's settings of this topic.

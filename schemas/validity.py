@@ -22,6 +22,7 @@ from schemas.catalog import (
 )
 from schemas.codec import DecodeError, decode
 from schemas.dlq import ReasonCode
+from schemas.features import Neighbours, TrendingList
 from schemas.locale import language_of, region_of
 from schemas.telemetry import ONE_LINE
 from schemas.users import UserRecord
@@ -54,18 +55,29 @@ def key_id(key: bytes | None) -> str:
     DecodeError
         If it is no id: missing, not UTF-8, longer than 128 characters, or with control characters.
     """
-    try:
-        name = (key or b"").decode()
-    except UnicodeDecodeError:
-        raise DecodeError(ReasonCode.MALFORMED, expected="a key in UTF-8", got=repr(key)[:80], path="key") from None
+    name = key_text(key)
     if not 0 < len(name) <= MAX_ID or not _is_one_line(name):
         expected = f"a key of 1 to {MAX_ID} characters, none of them a control character"
         raise DecodeError(ReasonCode.WRONG_TYPE, expected=expected, got=repr(name)[:80], path="key")
     return name
 
 
+def key_text(key: bytes | None) -> str:
+    """Return a key as text.
+
+    Raises
+    ------
+    DecodeError
+        If it is not UTF-8.
+    """
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        raise DecodeError(ReasonCode.MALFORMED, expected="a key in UTF-8", got=repr(key)[:80], path="key") from None
+
+
 def keyed(kind: type[M], field: str, key: bytes | None, value: bytes) -> M:
-    """Decode a record that is keyed by one of its fields.
+    """Decode a record that is keyed by one of its fields (or by its property `key`).
 
     Raises
     ------
@@ -74,7 +86,7 @@ def keyed(kind: type[M], field: str, key: bytes | None, value: bytes) -> M:
     """
     message = decode(kind, value)
     name = getattr(message, field)
-    if key_id(key) != name:
+    if (key or b"") != name.encode():
         raise DecodeError(ReasonCode.WRONG_TYPE, expected=f"the key {name!r}", got=repr(key_id(key)), path="key")
     return message
 
@@ -123,6 +135,32 @@ def catalog_item(key: bytes | None, value: bytes) -> ValidItem:
     return ValidItem(msgspec.structs.replace(item, **changes), tuple(cut))
 
 
+def trending_list(key: bytes | None, value: bytes) -> TrendingList:
+    """Return a scope's list of trending videos.
+
+    Raises
+    ------
+    DecodeError
+        If the record is not valid.
+    """
+    message = keyed(TrendingList, "scope", key, value)
+    _same_length(message.video_ids, message.scores, "$.scores")
+    return message
+
+
+def neighbours(key: bytes | None, value: bytes) -> Neighbours:
+    """Return a video's neighbours.
+
+    Raises
+    ------
+    DecodeError
+        If the record is not valid.
+    """
+    message = keyed(Neighbours, "video_id", key, value)
+    _same_length(message.video_ids, message.weights, "$.weights")
+    return message
+
+
 def user_record(key: bytes | None, value: bytes) -> UserRecord:
     """Return a user's record in canonical form.
 
@@ -155,17 +193,23 @@ def plausible(at_ms: int, *, path: str, earliest_ms: int = EARLIEST_MS) -> None:
 
     Examples
     --------
-    >>> plausible(1_700_000_000, path="$.timestamp")
-    Traceback (most recent call last):
-    schemas.codec.DecodeError: expected epoch milliseconds of at least 631152000000, got 1700000000, which looks like seconds, at $.timestamp
+    >>> try:
+    ...     plausible(1_700_000_000, path="$.timestamp")
+    ... except DecodeError as error:
+    ...     error.got
+    '1700000000, which looks like seconds'
     """
     if earliest_ms <= at_ms <= LATEST_MS:
         return
-    looks = next(
-        (f", which looks like {unit}" for unit, scale in _UNITS if max(earliest_ms, EARLIEST_MS) <= at_ms * scale <= LATEST_MS), ""
-    )
+    least = max(earliest_ms, EARLIEST_MS)
+    looks = next((f", which looks like {unit}" for unit, scale in _UNITS if least <= at_ms * scale <= LATEST_MS), "")
     bound = f"at least {earliest_ms}" if at_ms < earliest_ms else f"at most {LATEST_MS}"
     raise DecodeError(ReasonCode.IMPLAUSIBLE_TIME, expected=f"epoch milliseconds of {bound}", got=f"{at_ms}{looks}", path=path)
+
+
+def _same_length(ids: list[str], numbers: list[float], path: str) -> None:
+    if len(ids) != len(numbers):
+        raise DecodeError(ReasonCode.WRONG_TYPE, expected=f"{len(ids)} numbers, one a video", got=str(len(numbers)), path=path)
 
 
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-import os
 import threading
 import time
 import uuid
@@ -14,7 +13,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from schemas.codec import encode
 from schemas.feed import FeedRequest, FeedResponse
@@ -22,7 +21,7 @@ from schemas.partition import partition_for
 from serving.errors import ContractError, TransportError
 from serving.pending import ClientCounts, Pending, checked_request, closed
 from serving.routing import HedgeBudget, PartitionRouter
-from serving.wire import Reply, count_partitions, end_of, reply_consumer, reply_of, request_headers
+from serving.wire import Reply, count_partitions, disconnect, end_of, reply_consumer, reply_of, request_headers, request_producer
 
 REQUESTS, RESPONSES, _LONGEST_S = "feed.requests", "feed.responses", 86_400.0
 
@@ -82,11 +81,6 @@ class FeedClient:
         self.client_id = uuid.uuid4().hex
         self._requests = topic_prefix + REQUESTS
         self._responses = topic_prefix + RESPONSES
-        self._producer = Producer(
-            dict(kafka) | {"linger.ms": 0, "acks": "1", "client.id": f"feed-client-{os.getpid()}", "queue.buffering.max.messages": 100_000},
-            logger=_log,
-        )
-        self._consumer = reply_consumer(kafka, self.client_id)
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(max_in_flight)
         self._pending: dict[str, Pending] = {}
@@ -95,7 +89,12 @@ class FeedClient:
         self._timer_number = 0
         self._budget = HedgeBudget(share=hedge_share)
         self._closed, self._left = threading.Event(), threading.Event()
-        self._router, self.reply_partition = self._take_partition(reply_partition)
+        self._producer, self._consumer = request_producer(kafka), reply_consumer(kafka, self.client_id)
+        try:
+            self._router, self.reply_partition = self._take_partition(reply_partition)
+        except BaseException:
+            disconnect(self._producer, self._consumer)
+            raise
         self._thread = threading.Thread(target=self._run, name="feed-client", daemon=True)
         self._thread.start()
 
@@ -290,8 +289,7 @@ class FeedClient:
             return
         self._left.set()
         self._thread.join(timeout=5)
-        self._producer.flush(1)
-        self._consumer.close()
+        disconnect(self._producer, self._consumer)
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@
     PenstockError
     ├── ConfigError       a setting, a file or a command line is wrong: whoever wrote it can mend it
     ├── ContractError     bytes or a message do not keep their contract
+    │   └── RequestRefused  the system answered a request with an error: its code and path are named
     ├── ServiceError      a broker, a store or a local process did not do its work
     └── TransportError    a request or a record did not reach its peer, or not in time
 
@@ -12,6 +13,8 @@ Every message has one form, ``expected X, got Y, at Z; do W``, and every part of
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 
 class PenstockError(Exception):
@@ -42,6 +45,11 @@ class PenstockError(Exception):
         message = f"expected {expected}, got {got}, at {where}"
         super().__init__(f"{message}; {do}" if do else message)
 
+    @property
+    def kind(self) -> str:
+        """What happened, without where: errors of one kind can be counted together."""
+        return f"expected {self.expected}, got {self.got}"
+
     def __reduce__(self) -> tuple[object, ...]:
         """Let the error travel between processes although its parts are keyword-only."""
         return (_rebuild, (type(self), self.expected, self.got, self.where, self.do))
@@ -55,12 +63,45 @@ class ContractError(PenstockError):
     """Bytes or a message do not keep their contract."""
 
 
+class RequestRefused(ContractError):
+    """The system answered a request with an error.
+
+    Parameters
+    ----------
+    code : str
+        Why, as docs/contracts.md lists it.
+    path : str
+        The field or header that it is about.
+    expected, got, where, do : str
+        As of every error.
+    """
+
+    def __init__(self, *, code: str, path: str, expected: str, got: str, where: str, do: str = "") -> None:
+        self.code = code
+        self.path = path
+        super().__init__(expected=expected, got=got, where=where, do=do)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let the error travel between processes although its parts are keyword-only."""
+        parts = {name: getattr(self, name) for name in ("code", "path", "expected", "got", "where", "do")}
+        return (partial(RequestRefused, **parts), ())
+
+
 class ServiceError(PenstockError):
     """A broker, a store or a local process did not do its work."""
 
 
 class TransportError(PenstockError):
     """A request or a record did not reach its peer, or not in time."""
+
+
+def kind_of(error: BaseException) -> str:
+    """Return what kind of error this is, in words that many errors share.
+
+    >>> kind_of(TransportError(expected="an answer", got="none", where="request 17")), kind_of(ValueError("request 17"))
+    ('expected an answer, got none', 'ValueError')
+    """
+    return error.kind if isinstance(error, PenstockError) else type(error).__name__
 
 
 def _rebuild(kind: type[PenstockError], expected: str, got: str, where: str, do: str) -> PenstockError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from types import TracebackType
+from typing import Self
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
@@ -25,8 +27,12 @@ class ServedTail:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topic_prefix + TOPIC
         self._consumer = Consumer(settings.kafka() | {"group.id": f"penstock.tail.{uuid.uuid4().hex}", "enable.auto.commit": False})
-        partitions = range(count_partitions(self._consumer, self._topic))
-        self._consumer.assign([TopicPartition(self._topic, n, end_of(self._consumer, self._topic, n)) for n in partitions])
+        try:
+            partitions = range(count_partitions(self._consumer, self._topic))
+            self._consumer.assign([TopicPartition(self._topic, n, end_of(self._consumer, self._topic, n)) for n in partitions])
+        except BaseException:
+            self.close()
+            raise
 
     def poll(self, timeout: float) -> list[ServedRecord]:
         """Return the records that came within `timeout` seconds, as soon as there are some; what is no lineage is passed over."""
@@ -52,6 +58,12 @@ class ServedTail:
     def close(self) -> None:
         """Stop following."""
         self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
 
 def _record(message: Message) -> ServedRecord | None:

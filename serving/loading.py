@@ -19,7 +19,7 @@ from schemas.settings import Settings
 from schemas.telemetry import RawEvent
 from serving.answers import AnswerFile
 from serving.client import FeedClient
-from serving.errors import PenstockError
+from serving.errors import PenstockError, kind_of
 from serving.kuairand import KuaiRandLog, Publication, Schedule, before_the_stream
 from serving.producer import TelemetryProducer
 from serving.publisher import Publisher
@@ -192,7 +192,7 @@ class LogStream:
         error = done.exception()
         if error is not None:
             self.result.unanswered += 1
-            self.result.errors[str(error)[:200]] += 1
+            self.result.errors[kind_of(error)] += 1
             return
         page = done.result()
         self.result.answered += 1

@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from serving.errors import ConfigError
+from serving.local.home import Home
+from serving.local.processes import write_whole
 
 _EVERY_PART = {
     # one thread of numbers a part: two cores are shared by all of them and the broker
@@ -67,6 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         The processes.
     stop_within_s : float
         How long they have to end after SIGTERM; then they are killed.
+    topic_prefix : str
+        In front of every topic and consumer group; it stays with the home, whatever the environment of a later command says.
     """
 
     bootstrap_servers: str
@@ -75,6 +79,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     redis_port: int | None
     parts: tuple[PartSpec, ...]
     stop_within_s: float = STOP_WITHIN_S
+    topic_prefix: str = ""
+
+
+def plan_file(home: Home) -> Path:
+    """Return where the plan of a home is written."""
+    return home.run / "plan.json"
+
+
+def write_plan(home: Home, plan: Plan) -> None:
+    """Write the plan that the next supervisor carries out."""
+    write_whole(plan_file(home), msgspec.json.encode(plan).decode())
+
+
+def read_plan(home: Home) -> Plan | None:
+    """Return the plan of the current or last supervisor, None when there was none."""
+    try:
+        return msgspec.json.decode(plan_file(home).read_bytes(), type=Plan)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 def choose_parts(*, feed_workers: int = 2, only: Sequence[str] = ()) -> tuple[PartSpec, ...]:
@@ -108,6 +131,7 @@ def environment(plan: Plan, part: PartSpec, home: Path) -> Mapping[str, str]:
         "PENSTOCK_HOME": str(home),
         "PENSTOCK_BOOTSTRAP_SERVERS": plan.bootstrap_servers,
         "PENSTOCK_REDIS_URL": plan.redis_url,
+        "PENSTOCK_TOPIC_PREFIX": plan.topic_prefix,
         "PENSTOCK_PART": part.name,
         "PENSTOCK_METRICS_PORT": "0",
         HOME_MARK: str(home),

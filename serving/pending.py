@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas.codec import DecodeError, decode
+from schemas.codec import DecodeError, decode, encode
 from schemas.feed import FeedRequest, FeedResponse
-from serving.errors import ContractError, TransportError
+from serving.errors import ContractError, RequestRefused, TransportError
 
 
 @dataclass(slots=True)
@@ -55,7 +55,14 @@ class Pending:
             self.future.set_result(response)
         else:
             self.future.set_exception(
-                ContractError(expected=refusal.expected, got=refusal.got, where=f"{requests} {refusal.path}", do=refusal.do)
+                RequestRefused(
+                    code=refusal.code,
+                    path=refusal.path,
+                    expected=refusal.expected,
+                    got=refusal.got,
+                    where=f"{requests} {refusal.path} ({refusal.code})",
+                    do=refusal.do,
+                )
             )
         return True
 
@@ -69,9 +76,13 @@ def checked_request(request: FeedRequest) -> FeedRequest:
         If it does not fit.
     """
     try:
-        checked = msgspec.convert(msgspec.to_builtins(request), FeedRequest)
-    except msgspec.ValidationError as error:
-        raise ContractError(expected="a feed request", got=str(error), where="FeedRequest", do="see docs/contracts.md") from None
+        checked = decode(FeedRequest, encode(request))
+    except DecodeError as error:
+        where = f"{error.path} of FeedRequest"
+        raise ContractError(expected=error.expected, got=error.got, where=where, do="see docs/contracts.md") from None
+    except UnicodeEncodeError as error:
+        got = f"half of a surrogate pair in {error.object[error.start : error.end]!a}"
+        raise ContractError(expected="text that UTF-8 can hold", got=got, where="FeedRequest") from None
     return checked if checked.request_id is not None else msgspec.structs.replace(checked, request_id=uuid.uuid4().hex)
 
 

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import headers
 from schemas.codec import encode
-from schemas.telemetry import RawEvent, TelemetryBatch
+from schemas.telemetry import Context, RawEvent, TelemetryBatch
 from serving.errors import ContractError, TransportError
 
 TOPIC = "telemetry.raw"
@@ -22,6 +22,10 @@ TOPIC = "telemetry.raw"
 _log = logging.getLogger(__name__)
 
 Acknowledge = Callable[[TelemetryBatch], None]
+_Sender = tuple[str, str | None, Context | None]
+
+LARGEST_BATCH = 262_144
+"""Bytes of a batch that ingest takes."""
 
 
 class TelemetryProducer:
@@ -81,12 +85,12 @@ class TelemetryProducer:
             logger=_log,
         )
         self._lock = threading.RLock()  # a full queue takes in acknowledgements under it
-        self._waiting: dict[tuple[str, str | None], list[RawEvent]] = {}
+        self._waiting: dict[_Sender, list[RawEvent]] = {}
         self._oldest = float("inf")
         self._failures: list[str] = []
 
-    def send(self, user_id: str, events: list[RawEvent], *, device_id: str | None = None) -> None:
-        """Take in a person's events.
+    def send(self, user_id: str, events: list[RawEvent], *, device_id: str | None = None, context: Context | None = None) -> None:
+        """Take in a person's events; `context` holds for all of them, where an event does not say otherwise.
 
         Raises
         ------
@@ -96,17 +100,19 @@ class TelemetryProducer:
             If an earlier batch could not be delivered.
         """
         try:
-            msgspec.convert({"user_id": user_id, "device_id": device_id, "events": msgspec.to_builtins(events)}, TelemetryBatch)
+            batch = TelemetryBatch(user_id=user_id, device_id=device_id, context=context, events=events)
+            msgspec.convert(msgspec.to_builtins(batch), TelemetryBatch)
         except msgspec.ValidationError as error:
             raise ContractError(
                 expected="a batch of telemetry", got=str(error), where=f"user {user_id}", do="see docs/contracts.md"
             ) from None
         with self._lock:
-            waiting = self._waiting.setdefault((user_id, device_id), [])
+            sender = (user_id, device_id, context)
+            waiting = self._waiting.setdefault(sender, [])
             waiting.extend(events)
             self._oldest = min(self._oldest, time.monotonic())
             if len(waiting) >= self.batch_size:
-                self._send_batches(user_id, device_id, self._waiting.pop((user_id, device_id)))
+                self._send_batches(sender, self._waiting.pop(sender))
         self.poll()
 
     def poll(self) -> None:
@@ -137,14 +143,25 @@ class TelemetryProducer:
     def _send_waiting(self) -> None:
         waiting, self._waiting = self._waiting, {}
         self._oldest = float("inf")
-        for (user_id, device_id), events in waiting.items():
-            self._send_batches(user_id, device_id, events)
+        for sender, events in waiting.items():
+            self._send_batches(sender, events)
 
-    def _send_batches(self, user_id: str, device_id: str | None, events: list[RawEvent]) -> None:
+    def _send_batches(self, sender: _Sender, events: list[RawEvent]) -> None:
+        user_id, device_id, context = sender
         for start in range(0, len(events), self.batch_size):
-            self._produce(TelemetryBatch(user_id=user_id, device_id=device_id, events=events[start : start + self.batch_size]))
+            some = events[start : start + self.batch_size]
+            self._fit(TelemetryBatch(user_id=user_id, device_id=device_id, context=context, events=some))
 
-    def _produce(self, batch: TelemetryBatch) -> None:
+    def _fit(self, batch: TelemetryBatch) -> None:
+        """Send a batch, in halves where it is larger than ingest takes."""
+        value, half = encode(batch), len(batch.events) // 2
+        if len(value) <= LARGEST_BATCH or half == 0:
+            self._produce(batch, value)
+            return
+        self._fit(msgspec.structs.replace(batch, events=batch.events[:half]))
+        self._fit(msgspec.structs.replace(batch, events=batch.events[half:]))
+
+    def _produce(self, batch: TelemetryBatch, value: bytes) -> None:
         fields = {headers.CE_ID: batch.events[0].event_id, headers.CE_TYPE: f"{TelemetryBatch.TYPE}.v{TelemetryBatch.VERSION}"}
 
         def on_delivery(error: KafkaError | None, _: Message) -> None:
@@ -161,7 +178,7 @@ class TelemetryProducer:
                 self._producer.produce(
                     self._topic,
                     key=batch.user_id.encode(),
-                    value=encode(batch),
+                    value=value,
                     headers=[(name, value.encode()) for name, value in fields.items()],
                     on_delivery=on_delivery,
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -43,6 +43,7 @@ class Publisher:
             },
             logger=_log,
         )
+        self.acknowledged = 0
         self._partitions: dict[str, int] = {}
         self._failures: list[str] = []
 
@@ -62,8 +63,28 @@ class Publisher:
         full = self.topic_prefix + topic
         self.put(full, key.encode(), value, partition_for(key.encode(), self._count(full)), fields)
 
-    def put(self, full_topic: str, key: bytes | None, value: bytes | None, partition: int, fields: Mapping[str, str]) -> None:
-        """Send bytes to a partition of a topic, its name with the prefix; what is refused is told by `flush`."""
+    def put(  # noqa: PLR0917
+        self,
+        full_topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int,
+        fields: Mapping[str, str],
+        on_landed: Callable[[int], None] | None = None,
+    ) -> None:
+        """Send bytes to a partition of a topic, its name with the prefix; what is refused is told by `flush`.
+
+        `on_landed` is told the offset of the record once the broker has it, on the thread that calls `put` or `flush`.
+        """
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._failures.append(f"{error.str()} on {message.topic()}")
+                return
+            self.acknowledged += 1
+            if on_landed is not None:
+                on_landed(int(message.offset() or 0))
+
         while True:
             try:
                 self._producer.produce(
@@ -72,7 +93,7 @@ class Publisher:
                     value=value,
                     partition=partition,
                     headers=[(name, text.encode()) for name, text in fields.items()],
-                    on_delivery=self._on_delivery,
+                    on_delivery=on_delivery,
                 )
             except KafkaException as error:
                 self._failures.append(f"{error.args[0].str()} on {full_topic}")
@@ -88,10 +109,6 @@ class Publisher:
             self._partitions[topic] = count_partitions(self._producer, topic)
         return self._partitions[topic]
 
-    def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failures.append(f"{error.str()} on {message.topic()}")
-
     def flush(self, timeout: float = 60.0) -> None:
         """Return when the broker has acknowledged everything.
 
@@ -101,10 +118,11 @@ class Publisher:
             If something could not be delivered in time.
         """
         left = self._producer.flush(timeout)
-        if left or self._failures:
+        failures, self._failures = self._failures, []
+        if left or failures:
             raise TransportError(
                 expected="every message acknowledged",
-                got=f"{left} left, {len(self._failures)} refused{': ' + self._failures[0] if self._failures else ''}",
+                got=f"{left} left, {len(failures)} refused{': ' + failures[0] if failures else ''}",
                 where="the broker",
                 do="run `penstock status`",
             )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators.replay.columns import Record
+from schemas import headers
 from schemas.settings import Settings
 from serving.errors import ConfigError, ServiceError
 
@@ -160,11 +161,10 @@ def _is_end(error: KafkaError | None, topic: str) -> bool:
 
 
 def _record(message: Message) -> Record:
-    headers: Any = message.headers() or []
     return Record(
         offset=int(message.offset() or 0),
         timestamp_ms=message.timestamp()[1],
         key=message.key(),
         value=message.value(),
-        headers=tuple((name, value or b"") for name, value in headers),
+        headers=tuple((name, value or b"") for name, value in headers.pairs(message) or ()),
     )

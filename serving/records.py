@@ -81,5 +81,5 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
     metadata: Any = consumer.list_topics(topic, timeout=_ANSWER_WITHIN_S)
     found = metadata.topics[topic]
     if found.error is not None:
-        raise ConfigError(expected="a topic of the cluster", got=found.error.str(), where=topic, do="run `penstock topics list`")
+        raise ConfigError(expected="a topic of the cluster", got=found.error.str(), where=topic, do="run `penstock topics apply`")
     return list(found.partitions)

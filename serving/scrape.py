@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from serving.local.processes import LOOPBACK, port_answers
-from serving.watch import Watched, WatchedPart, WatchedService
+from serving.local.processes import LOOPBACK
+from serving.silence import samples, silences
+from serving.watch import Watched, WatchedPart, WatchedRemote, WatchedService
 
 _TIMEOUT_S = 1.0
 _EAGER_S = 0.2
@@ -22,14 +23,15 @@ SILENT_AFTER_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What was last read of one process; `last_progress` in Unix seconds, `at` in monotonic ones."""
+    """What was last read of one process; `last_progress` in Unix seconds, `at` in monotonic ones, `warnings` for people."""
 
-    pid: int
+    pid: int | None
     at: float
     ready: bool
     lag: int | None = None
     last_progress: float | None = None
     memory_mb: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Scraper(threading.Thread):
@@ -69,51 +71,50 @@ class Scraper(threading.Thread):
     def read(self, thing: Watched) -> None:
         """Read one thing; where it does not answer, what was read before stands for a while."""
         pid = thing.pid
-        if pid is None:
+        if isinstance(thing, WatchedRemote):
+            thing.last_words = thing.failure()
+            self._readings[thing.name] = Reading(pid=None, at=time.monotonic(), ready=not thing.last_words)
+        elif pid is None:
             self._readings.pop(thing.name, None)
-            return
-        if isinstance(thing, WatchedService):
-            self._readings[thing.name] = Reading(
-                pid=pid, at=time.monotonic(), ready=port_answers(thing.service.ports[0]), memory_mb=memory_mb(pid)
-            )
+        elif isinstance(thing, WatchedService):
+            ready = not thing.failure()
+            self._readings[thing.name] = Reading(pid=pid, at=time.monotonic(), ready=ready, memory_mb=memory_mb(pid))
         elif isinstance(thing, WatchedPart):
-            values = scrape(thing)
-            if values is not None:
-                progress = values.get("penstock_last_progress_seconds", 0.0)
-                self._readings[thing.name] = Reading(
-                    pid=pid,
-                    at=time.monotonic(),
-                    ready=values.get("penstock_ready", 0.0) == 1.0,
-                    lag=int(values.get("penstock_lag", 0.0)),
-                    last_progress=progress if progress > 0.0 else None,
-                    memory_mb=memory_mb(pid),
-                )
+            text = scrape(thing)
+            if text is not None:
+                self._readings[thing.name] = reading_of(pid, text)
+
+    def warnings(self) -> list[str]:
+        """Return what stays silent in the data, as the parts last told it."""
+        return [warning for reading in list(self._readings.values()) for warning in reading.warnings]
 
 
-def scrape(part: WatchedPart) -> dict[str, float] | None:
-    """Return the plain (label-less) metrics of a part, None when it does not answer."""
+def reading_of(pid: int, exposition: str) -> Reading:
+    """Return what the metrics of a part say at this moment."""
+    found = samples(exposition)
+    progress = found.get(("penstock_last_progress_seconds", ""), 0.0)
+    return Reading(
+        pid=pid,
+        at=time.monotonic(),
+        ready=found.get(("penstock_ready", ""), 0.0) == 1.0,
+        lag=int(found.get(("penstock_lag", ""), 0.0)),
+        last_progress=progress if progress > 0.0 else None,
+        memory_mb=memory_mb(pid),
+        warnings=tuple(silences(found)),
+    )
+
+
+def scrape(part: WatchedPart) -> str | None:
+    """Return the metrics of a part as it tells them, None when it does not answer."""
     try:
         connection = http.client.HTTPConnection(LOOPBACK, int(part.port_file.read_text(encoding="ascii")), timeout=_TIMEOUT_S)
         try:
             connection.request("GET", "/metrics")
-            text = connection.getresponse().read().decode()
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
-    return read_plain(text)
-
-
-def read_plain(text: str) -> dict[str, float]:
-    r"""Return the label-less samples of a Prometheus exposition.
-
-    Examples
-    --------
-    >>> read_plain("# HELP a b\na_total 3.0\nb{x=\"1\"} 4.0\n")
-    {'a_total': 3.0}
-    """
-    lines = (line.split(" ") for line in text.splitlines() if line and not line.startswith("#") and "{" not in line)
-    return {name: float(value) for name, value, *_ in lines}
 
 
 def memory_mb(pid: int) -> float | None:

@@ -20,7 +20,8 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
     pid : int, optional
         None while it does not run.
     status : str
-        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`.
+        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`; of somebody else's broker or store `ready` or
+        `unreachable`.
     ready : bool
         Whether it does its work.
     lag : int, optional
@@ -32,7 +33,7 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
     last_progress_s : float, optional
         Seconds since it last worked on a record; None: not yet.
     last_words : str
-        Why it ended last, empty when it never did.
+        Why it ended last, or why it is not reachable; empty when neither is so.
     """
 
     name: str
@@ -47,12 +48,29 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemState(msgspec.Struct, frozen=True, kw_only=True):
-    """The system as a whole; `at_ms` is when this was written."""
+    """The system as a whole.
+
+    Parameters
+    ----------
+    bootstrap_servers, redis_url, topic_prefix : str
+        Where it is.
+    parts : list of PartState
+        Its processes, and the broker and the store.
+    at_ms : int
+        When this was written.
+    warnings : list of str
+        What stays silent in the data although everything runs.
+    fault : str
+        Why the supervisor ended by itself, empty where it did not.
+    """
 
     bootstrap_servers: str
     redis_url: str
     parts: list[PartState]
     at_ms: int
+    topic_prefix: str = ""
+    warnings: list[str] = []
+    fault: str = ""
 
     @property
     def ready(self) -> bool:

@@ -15,37 +15,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-import msgspec
 import structlog
 
+from schemas.settings import Settings
 from serving.local import Home, LocalKafka, LocalRedis
-from serving.local.processes import ProcessMark, file_lock, write_whole
-from serving.parts import Plan, environment
+from serving.local.processes import ProcessMark, file_lock, port_answers
+from serving.owner import Heart
+from serving.parts import Plan, environment, plan_file, read_plan
+from serving.reach import BrokerProbe, redis_client, redis_failure
 from serving.scrape import Scraper
 from serving.state import PartState, SystemState, supervisor_file, write_state
-from serving.watch import Watched, WatchedPart, WatchedService
+from serving.watch import Watched, WatchedPart, WatchedRemote, WatchedService
 
 _KILL_WITHIN_S = 10.0
 _TURN_S = 0.2
 _WRITE_EVERY_S = 0.5
 
-
-def plan_file(home: Home) -> Path:
-    """Return where the plan of a home is written."""
-    return home.run / "plan.json"
-
-
-def write_plan(home: Home, plan: Plan) -> None:
-    """Write the plan that the next supervisor carries out."""
-    write_whole(plan_file(home), msgspec.json.encode(plan).decode())
-
-
-def read_plan(home: Home) -> Plan | None:
-    """Return the plan of the current or last supervisor, None when there was none."""
-    try:
-        return msgspec.json.decode(plan_file(home).read_bytes(), type=Plan)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
+_log = structlog.get_logger("penstock.supervisor")
 
 
 class Supervisor:
@@ -66,8 +52,12 @@ class Supervisor:
             WatchedPart(spec, environment(plan, spec, home.root), home.logs / f"{spec.name}.log", home.run / f"{spec.name}.port")
             for spec in plan.parts
         ]
+        self._settings = Settings(
+            home=home.root, bootstrap_servers=plan.bootstrap_servers, redis_url=plan.redis_url, topic_prefix=plan.topic_prefix
+        )
         self._watched: Sequence[Watched] = [*self._services(), *self._parts]
         self._scraper = Scraper(self._watched)
+        self._heart = Heart(self._settings, home)
         self._stopping = False
         self._written_at = 0.0
 
@@ -75,8 +65,9 @@ class Supervisor:
         """Start everything, keep it running, and stop it when SIGTERM or SIGINT comes."""
         wake = _wake_on_signals(self._stop)
         self._scraper.start()
+        self._heart.start()
         try:
-            while not self._stopping:
+            while not (self._stopping or self._heart.fault):
                 now = time.monotonic()
                 for thing in self._watched:
                     thing.tend(now)
@@ -85,13 +76,30 @@ class Supervisor:
                 select.select([wake], [], [], _TURN_S)
                 _drain(wake)
         finally:
+            if self._heart.fault:
+                _log.error("another system has these topics; the parts are stopped", error=self._heart.fault)
+            self._stopping = True
             self._scraper.end()
             self._end_parts()
+            self._heart.end()
             self._write()
 
-    def _services(self) -> list[WatchedService]:
-        services = [(LocalKafka, self._plan.kafka_port), (LocalRedis, self._plan.redis_port)]
-        return [WatchedService(kind(self._home, port=port)) for kind, port in services if port is not None]
+    def _services(self) -> list[Watched]:
+        kafka, redis = self._plan.kafka_port, self._plan.redis_port
+        store = redis_client(self._settings, patient=False)
+
+        def redis_says() -> str:
+            return redis_failure(store)
+
+        def port_says() -> str:
+            return "" if kafka is not None and port_answers(kafka) else "its port does not answer"
+
+        return [
+            WatchedRemote("kafka", BrokerProbe(self._settings).failure)
+            if kafka is None
+            else WatchedService(LocalKafka(self._home, port=kafka), port_says),
+            WatchedRemote("redis", redis_says) if redis is None else WatchedService(LocalRedis(self._home, port=redis), redis_says),
+        ]
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -108,7 +116,13 @@ class Supervisor:
         self._written_at = time.monotonic()
         parts = [self._row(thing) for thing in self._watched]
         state = SystemState(
-            bootstrap_servers=self._plan.bootstrap_servers, redis_url=self._plan.redis_url, parts=parts, at_ms=int(time.time() * 1_000)
+            bootstrap_servers=self._plan.bootstrap_servers,
+            redis_url=self._plan.redis_url,
+            parts=parts,
+            at_ms=int(time.time() * 1_000),
+            topic_prefix=self._plan.topic_prefix,
+            warnings=self._scraper.warnings(),
+            fault=self._heart.fault,
         )
         write_state(self._home, state)
 
@@ -134,6 +148,8 @@ class Supervisor:
             return "stopping" if running else "stopped"
         if ready:
             return "ready"
+        if isinstance(thing, WatchedRemote):
+            return "unreachable"
         if thing.looping:
             return "crash-looping"
         return "starting" if running else "restarting"

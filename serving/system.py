@@ -14,13 +14,15 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
 from schemas.topics import load_topics
+from serving.connect import contradiction
 from serving.errors import ConfigError, ServiceError
 from serving.local import Home, LocalKafka, LocalRedis
 from serving.local.home import wipe
 from serving.local.processes import ProcessMark, file_lock, rotate, spawn, tail
-from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan
+from serving.owner import refuse_second
+from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan, read_plan, write_plan
+from serving.reach import require_broker, require_redis
 from serving.state import SystemState, read_state, state_file, supervisor_mark
-from serving.supervisor import read_plan, write_plan
 from serving.topics import apply_topics, plan_topics
 
 READY_WITHIN_S = 120.0
@@ -46,6 +48,8 @@ class Wanted:
         Return only when every part is ready.
     stop_within_s : float
         How long parts have to end after SIGTERM.
+    take_over : bool
+        Take the topics of another system that is gone for good.
     """
 
     parts: tuple[PartSpec, ...]
@@ -54,6 +58,7 @@ class Wanted:
     fresh: bool = False
     wait: bool = True
     stop_within_s: float = STOP_WITHIN_S
+    take_over: bool = False
 
 
 def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
@@ -71,7 +76,7 @@ def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
     Raises
     ------
     ConfigError
-        When the system runs already with other settings.
+        When the system runs already with other settings, the home belongs to topics of another prefix, or the topics to another system.
     ServiceError
         When something does not get ready; everything has been stopped again.
     """
@@ -137,14 +142,29 @@ def _start(home: Home, wanted: Wanted, say: Say) -> None:
         redis_port=None if wanted.redis_url else redis.ports[0],
         parts=wanted.parts,
         stop_within_s=wanted.stop_within_s,
+        topic_prefix=_prefix(home, fresh=wanted.fresh),
     )
+    settings = Settings(home=home.root, bootstrap_servers=plan.bootstrap_servers, redis_url=plan.redis_url, topic_prefix=plan.topic_prefix)
+    require_broker(settings, do="start it, or correct --bootstrap-servers")
+    require_redis(settings, do="start it, or correct --redis-url")
+    refuse_second(settings, home, take_over=wanted.take_over)
     say("applying topics.yaml")
-    settings = Settings(bootstrap_servers=plan.bootstrap_servers)
     admin = AdminClient({**settings.kafka(), "log_level": 0})
     apply_topics(admin, plan_topics(admin, load_topics().values(), prefix=settings.topic_prefix))
     say("starting the parts")
     write_plan(home, plan)
     _supervise(home)
+
+
+def _prefix(home: Home, *, fresh: bool) -> str:
+    """Return the prefix of a home's topics: the one that it was started with first, for its state belongs to those topics."""
+    settings, plan = Settings(), read_plan(home)
+    said = settings.topic_prefix
+    if plan is None or fresh:
+        return said
+    if "topic_prefix" in settings.model_fields_set and said != plan.topic_prefix:
+        raise contradiction(home, "topic_prefix", said, plan.topic_prefix)
+    return plan.topic_prefix
 
 
 def _supervise(home: Home) -> None:
@@ -166,18 +186,23 @@ def _wait(home: Home) -> SystemState:
         if state is not None and state.ready:
             return state
         if supervisor_mark(home) is None:
-            raise ServiceError(expected="a running supervisor", got="none", where=str(home.run), do=f"read {home.logs / 'supervisor.log'}")
+            got = "none" if state is None or not state.fault else f"one that ended: {state.fault}"
+            raise ServiceError(expected="a running supervisor", got=got, where=str(home.run), do=f"read {home.logs / 'supervisor.log'}")
         if state is not None:
             _refuse_crash_loops(home, state)
         if time.monotonic() > deadline:
-            late = [part.name for part in state.parts if not part.ready] if state is not None else ["everything"]
-            raise ServiceError(
-                expected=f"every part to be ready within {READY_WITHIN_S:g} s",
-                got=f"{', '.join(late)} still starting",
-                where=str(home.root),
-                do=f"read {home.logs / (late[0] + '.log')}",
-            )
+            raise _too_late(home, state)
         time.sleep(_POLL_S)
+
+
+def _too_late(home: Home, state: SystemState | None) -> ServiceError:
+    late = [part for part in state.parts if not part.ready] if state is not None else []
+    return ServiceError(
+        expected=f"every part to be ready within {READY_WITHIN_S:g} s",
+        got=", ".join(f"{part.name} {part.status}" + (f" ({part.last_words})" if part.last_words else "") for part in late) or "none",
+        where=str(home.root),
+        do=f"read the logs in {home.logs}",
+    )
 
 
 def _refuse_crash_loops(home: Home, state: SystemState) -> None:
@@ -207,6 +232,7 @@ def _require_same(home: Home, wanted: Wanted) -> None:
         and plan.parts == wanted.parts
         and wanted.bootstrap_servers in {None if plan.kafka_port else plan.bootstrap_servers}
         and wanted.redis_url in {None if plan.redis_port else plan.redis_url}
+        and _prefix(home, fresh=False) == plan.topic_prefix
     )
     if not same:
         raise ConfigError(

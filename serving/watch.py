@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -161,11 +161,14 @@ class WatchedService:
     ----------
     service : LocalService
         With a fixed port, so that it comes back where its clients look for it.
+    failure : Callable[[], str]
+        Asks it, and returns why it does not answer, or nothing.
     """
 
-    def __init__(self, service: LocalService) -> None:
+    def __init__(self, service: LocalService, failure: Callable[[], str]) -> None:
         self.name = service.name
         self.service = service
+        self.failure = failure
         self.restarts = 0
         self.last_words = ""
         self._backoff = Backoff()
@@ -206,6 +209,30 @@ class WatchedService:
         except PenstockError as error:
             self._failure = str(error)
         self._started_at = time.monotonic()
+
+
+class WatchedRemote:
+    """A broker or a store of somebody else: asked again and again, never started.
+
+    Parameters
+    ----------
+    name : str
+        Of its row.
+    failure : Callable[[], str]
+        Asks it, and returns why it does not answer, or nothing.
+    """
+
+    restarts = 0
+    pid = None
+    looping = False
+
+    def __init__(self, name: str, failure: Callable[[], str]) -> None:
+        self.name = name
+        self.failure = failure
+        self.last_words = ""
+
+    def tend(self, now: float) -> None:
+        """Do nothing: who runs it keeps it running."""
 
 
 def last_words(log: Path) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import stamina
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -18,6 +19,7 @@ from serving.errors import TransportError
 _ATTEMPT_DIGITS = 4
 _LOOKS = 5
 _LOOK_EVERY_S = 0.2
+_FLUSH_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +34,11 @@ class Reply(NamedTuple):
 
 def reply_of(message: Message) -> Reply:
     """Read an answer's headers; anything can stand on a shared topic, so nothing is taken for granted."""
-    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    found: Mapping[str, bytes] = {name: value for name, value in pairs if value is not None}
-    request_id = found.get(headers.CORRELATION_ID, message.key() or b"").decode(errors="replace")
+    found: Mapping[str, bytes] = {name: value for name, value in headers.pairs(message) or () if value is not None}
+    try:
+        request_id = found.get(headers.CORRELATION_ID, message.key() or b"").decode()
+    except UnicodeDecodeError:
+        request_id = ""  # somebody else's: ours are texts, and never empty
     attempt = found.get(headers.ATTEMPT, b"1")
     plausible = attempt.isdigit() and len(attempt) <= _ATTEMPT_DIGITS
     return Reply(request_id, max(int(attempt), 1) if plausible else 1, message.value() or b"")
@@ -56,6 +60,20 @@ def request_headers(
         headers.CE_TYPE: f"{FeedRequest.TYPE}.v{FeedRequest.VERSION}",
     } | carrier
     return [(name, value.encode()) for name, value in fields.items()]
+
+
+def request_producer(kafka: Mapping[str, str]) -> Producer:
+    """Return the producer of a client's requests: nothing waits for company."""
+    own = {"linger.ms": 0, "acks": "1", "client.id": f"feed-client-{os.getpid()}", "queue.buffering.max.messages": 100_000}
+    return Producer(dict(kafka) | own, logger=_log)
+
+
+def disconnect(producer: Producer, consumer: Consumer) -> None:
+    """Close a client's connections; what is not sent within a second is dropped."""
+    producer.flush(_FLUSH_S)
+    producer.purge()
+    producer.close()
+    consumer.close()
 
 
 def reply_consumer(kafka: Mapping[str, str], client_id: str) -> Consumer:

@@ -6,6 +6,7 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -15,6 +16,14 @@ from confluent_kafka.cimpl import NewTopic
 from serving.local import Home, LocalKafka, LocalRedis
 
 MakeTopic = Callable[..., str]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    fuzz = parser.getgroup("fuzz", "tests/chaos/fuzz")
+    fuzz.addoption("--records", type=int, default=100_000, help="records to send")
+    fuzz.addoption("--minutes", type=float, default=30.0, help="send no longer than this")
+    fuzz.addoption("--seed", type=int, default=0, help="the same seed makes the same records, but for their times")
+    fuzz.addoption("--report", type=Path, default=None, help="where the result goes, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:

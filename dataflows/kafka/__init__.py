@@ -4,8 +4,10 @@ from dataflows.kafka.batch import Batch, Offsets, RequestBatch, SideBatch
 from dataflows.kafka.clients import Properties
 from dataflows.kafka.errors import TransportError
 from dataflows.kafka.group import GroupSource
+from dataflows.kafka.outgoing import Outgoing, outgoing_letter
 from dataflows.kafka.shutdown import Shutdown
-from dataflows.kafka.sink import KafkaSink, Outgoing, send
+from dataflows.kafka.sink import KafkaSink, send
+from dataflows.kafka.sizes import Sizes
 from dataflows.kafka.source import KafkaSource
 from schemas.partition import partition_for
 
@@ -19,8 +21,10 @@ __all__ = [
     "Properties",
     "RequestBatch",
     "Shutdown",
+    "Sizes",
     "SideBatch",
     "TransportError",
+    "outgoing_letter",
     "partition_for",
     "send",
 ]

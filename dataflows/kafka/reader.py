@@ -24,6 +24,7 @@ from dataflows.kafka.clients import (
 )
 from dataflows.kafka.commits import Commits, as_partitions, lags, positions
 from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.turns import Turns
 
 if TYPE_CHECKING:
     from dataflows.kafka.source import KafkaSource
@@ -58,6 +59,8 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         self._next = dict(resume)
         self._commits = Commits()
         self._ended: set[tuple[str, int]] = set()
+        self._turns = Turns()
+        self._paused: set[tuple[str, int]] = set()
         self._is_open = False
         self._patience = Deadline(source.start_timeout.total_seconds())
         own: Properties = {
@@ -68,8 +71,8 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
 
     @property
     def caught_up(self) -> bool:
-        """Whether each partition has once been read to its end; only known when watched."""
-        return self._is_open and len(self._ended) == len(self._next)
+        """Whether each partition has once been read, and handed out, to its end; only known when watched."""
+        return self._is_open and not self._turns and len(self._ended) == len(self._next)
 
     def next_batch(self) -> list[Batch]:
         """Return one batch or none.
@@ -88,7 +91,7 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         return [Batch(messages)] if messages else []
 
     def read(self, most: int, wait_s: float) -> list[Message]:
-        """Return at most ``most`` messages; wait only for the first one.
+        """Return at most ``most`` messages, the partitions in turn; wait only for the first one.
 
         Raises
         ------
@@ -97,10 +100,13 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         """
         if not self._is_open and not self._open():
             return []
-        messages, bad = part_errors(read_batch(self._consumer, most, wait_s))
+        new, bad = part_errors(read_batch(self._consumer, most, 0.0 if self._turns else wait_s))
         self._faults.raise_fatal()
         for event in bad:
             self._on_error(event)
+        messages = self._turns.take(new, most)
+        self._next.update(Batch(messages).next_offsets())
+        self._hold_back()
         self._source.read += len(messages)
         self._show()
         return messages
@@ -114,9 +120,7 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         return AT_ONCE
 
     def snapshot(self) -> Offsets:
-        """Return the next offset of each partition."""
-        if self._is_open:
-            self._next = positions(self._consumer, self._next)
+        """Return the offset of the next message to hand out, of each partition."""
         return dict(self._next)
 
     def close(self) -> None:
@@ -190,8 +194,8 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
             raise TransportError(text)
 
     def _on_gap(self, place: tuple[str, int], error: KafkaError) -> None:
-        self._next = positions(self._consumer, self._next)
-        offset = self._next[place]
+        reading = positions(self._consumer, self._next)
+        offset = reading[place]
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=LOOKUP_S)
         text = f"expected offset {offset}, got a log from {low} to {high} ({error.str()}), at {place[0]}[{place[1]}]"
         if self._source.out_of_range == "raise":
@@ -199,8 +203,19 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
             raise TransportError(text + hint)
         self._source.gaps += max(0, low - offset)
         logger.warning("%s: %s; going on at the earliest", self._faults.where, text)
-        self._next[place] = low
-        self._consumer.assign(as_partitions(self._next))
+        if not self._turns.holds(place):
+            self._next[place] = low
+        self._consumer.assign(as_partitions({**reading, place: low}))
+        self._paused.clear()
+
+    def _hold_back(self) -> None:
+        """Read no further where much is held, until it is handed out."""
+        full, drained = self._turns.full() - self._paused, self._turns.drained(self._paused)
+        if full:
+            self._consumer.pause([TopicPartition(*place) for place in full])
+        if drained:
+            self._consumer.resume([TopicPartition(*place) for place in drained])
+        self._paused = (self._paused | full) - drained
 
     def _show(self) -> None:
         """Commit the position and note the lag, about once a second."""

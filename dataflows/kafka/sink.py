@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-import msgspec
 from bytewax import operators as op
 from bytewax.dataflow import Stream
 from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
@@ -12,40 +11,12 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from dataflows.kafka.clients import Deadline, Faults, Properties, count_partitions, is_missing, is_passing, make_producer
 from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.outgoing import Outgoing
+from dataflows.kafka.sizes import Sizes
 from schemas.partition import partition_for
 
 LOOKUP_S = 5.0
 SLICE_S = 0.2
-
-
-class Outgoing(msgspec.Struct, frozen=True):
-    """A message to write.
-
-    Parameters
-    ----------
-    topic
-        Where to.
-    key
-        Decides the partition unless that is given; None spreads by value.
-    value
-        The payload; None is a tombstone.
-    partition
-        Explicit partition; -1 means ``partition_for(key, n)``.
-    headers
-        Names and values, in order.
-    timestamp_ms
-        Epoch milliseconds; None means now.
-    tag
-        Given back to ``KafkaSink.on_delivered`` when the broker has acknowledged the message; None asks for nothing.
-    """
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    partition: int = -1
-    headers: list[tuple[str, bytes]] = []
-    timestamp_ms: int | None = None
-    tag: Any = None
 
 
 class KafkaSink(FixedPartitionedSink[Sequence[Outgoing], int]):
@@ -54,13 +25,16 @@ class KafkaSink(FixedPartitionedSink[Sequence[Outgoing], int]):
     bytewax closes an epoch when the sink's ``snapshot`` has returned; here that waits until the broker has acknowledged everything
     written so far. So a ``kill -9`` at any point repeats output of the open epoch and never loses any. Between epochs nothing waits.
 
-    Messages that can never be delivered (too large, unknown topic, timed out after ``message.timeout.ms``) end the flow with an
+    A message that is larger than its topic takes is cut, or a dead letter goes out in its place (:class:`Sizes`); its tag is given back
+    all the same. Messages that can never be delivered (unknown topic, timed out after ``message.timeout.ms``) end the flow with an
     error. A full queue blocks the flow until the broker takes more. While the broker is away, so does the end of an epoch.
 
     Parameters
     ----------
     connection
         librdkafka properties, ``bootstrap.servers`` at least; they overrule our defaults.
+    sizes
+        What each topic takes; None leaves it to the broker to refuse what is too large, which ends the flow.
     linger
         How long a message may wait for company: zero for replies (5 ms cost 6 ms a hop), 5 ms for streams.
     acks
@@ -84,6 +58,7 @@ class KafkaSink(FixedPartitionedSink[Sequence[Outgoing], int]):
         self,
         connection: Properties,
         *,
+        sizes: Sizes | None = None,
         linger: timedelta = timedelta(milliseconds=5),
         acks: Literal["all", "1"] = "all",
         idempotent: bool = True,
@@ -95,6 +70,7 @@ class KafkaSink(FixedPartitionedSink[Sequence[Outgoing], int]):
             text = f"expected acks 'all' of an idempotent producer, got {acks!r}, at acks; pass idempotent=False"
             raise ValueError(text)
         self.connection = connection
+        self.sizes = sizes
         self.linger = linger
         self.acks = acks
         self.idempotent = idempotent
@@ -138,7 +114,7 @@ class KafkaSinkPart(StatefulSinkPartition[Sequence[Outgoing], int]):
         self._failed: TransportError | None = None
         self._counts: dict[str, int] = {}
         self._closed = False
-        own = {
+        own: dict[str, object] = {
             "linger.ms": sink.linger.total_seconds() * 1000,
             "acks": sink.acks,
             "enable.idempotence": sink.idempotent,
@@ -146,6 +122,8 @@ class KafkaSinkPart(StatefulSinkPartition[Sequence[Outgoing], int]):
             "on_delivery": self._on_failure,
             "delivery.report.only.error": sink.on_delivered is None,
         }
+        if sink.sizes is not None:
+            own["message.max.bytes"] = sink.sizes.request_bytes
         self._producer = make_producer(sink.connection, own, self._faults)
 
     def write_batch(self, values: list[Sequence[Outgoing]]) -> None:
@@ -158,7 +136,7 @@ class KafkaSinkPart(StatefulSinkPartition[Sequence[Outgoing], int]):
         """
         for items in values:
             for item in items:
-                self._write(item)
+                self._write(item if self._sink.sizes is None else self._sink.sizes.fit(item))
             self._written += len(items)
         self.poll()
 

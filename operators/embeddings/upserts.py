@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,24 @@ class Refused(NamedTuple):
     error: DecodeError
 
 
+class Made(NamedTuple):
+    """What a batch of catalogue records comes to.
+
+    Attributes
+    ----------
+    vectors : dict of str to ItemVector or None
+        The newest vector of each video in order of last mention; None: deleted.
+    refused : list of Refused
+        The records that are no catalogue items.
+    cut : Counter of str
+        How often each field was longer than its bound.
+    """
+
+    vectors: dict[str, ItemVector | None]
+    refused: list[Refused]
+    cut: Counter[str]
+
+
 class VectorUpserts:
     """Turns a batch of catalogue records into the newest vector of each video they name.
 
@@ -42,25 +61,29 @@ class VectorUpserts:
     Examples
     --------
     >>> upserts = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())
-    >>> good, bad = upserts([Upsert(7, b"1", b'{"video_id":"1","tags":["cooking"]}'), Upsert(8, b"2", None), Upsert(9, b"3", b"{")])
+    >>> good, bad, cut = upserts([Upsert(7, b"1", b'{"video_id":"1","tags":["cooking"]}'), Upsert(8, b"2", None), Upsert(9, b"3", b"{")])
     >>> [(video_id, vector and vector.catalog_offset) for video_id, vector in good.items()], bad[0].error.reason.value
     ([('1', 7), ('2', None)], 'malformed')
+    >>> cut
+    Counter()
     """
 
     def __init__(self, *, vectors: ContentVectors, simhash: SimHash) -> None:
         self.vectors = vectors
         self.simhash = simhash
 
-    def __call__(self, upserts: Sequence[Upsert]) -> tuple[dict[str, ItemVector | None], list[Refused]]:
-        """Return the vector (None: deleted) of each video in order of last mention, and the records that were refused."""
+    def __call__(self, upserts: Sequence[Upsert]) -> Made:
+        """Return the vectors, the records that were refused, and what was cut."""
         newest: dict[str, tuple[int, CatalogItem | None]] = {}
         refused: list[Refused] = []
+        cut: Counter[str] = Counter()
         for upsert in upserts:
             try:
-                video_id, item = _read(upsert)
+                video_id, item, shortened = _read(upsert)
             except DecodeError as error:
                 refused.append(Refused(upsert, error))
                 continue
+            cut.update(shortened)
             newest.pop(video_id, None)
             newest[video_id] = upsert.offset, item
         items = [item for _, item in newest.values() if item is not None]
@@ -72,11 +95,11 @@ class VectorUpserts:
                 continue
             vector, simhash = next(made)
             result[video_id] = ItemVector(video_id=video_id, vector=vector.tobytes(), simhash=simhash, catalog_offset=offset)
-        return result, refused
+        return Made(result, refused, cut)
 
 
-def _read(upsert: Upsert) -> tuple[str, CatalogItem | None]:
+def _read(upsert: Upsert) -> tuple[str, CatalogItem | None, tuple[str, ...]]:
     if upsert.value is None:
-        return key_id(upsert.key), None
-    item = catalog_item(upsert.key, upsert.value).item
-    return item.video_id, item
+        return key_id(upsert.key), None, ()
+    item, cut = catalog_item(upsert.key, upsert.value)
+    return item.video_id, item, cut

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas.catalog import CatalogItem
-from schemas.dlq import MAX_KEY, MAX_RAW, DeadLetter, ReasonCode
+from schemas.dlq import DeadLetter, ReasonCode
 from schemas.telemetry import RawEvent
 
 MAX_COPIED_BYTES = 4_194_304
@@ -26,7 +26,6 @@ class RawRecord:
 
     def letter(self, reason: ReasonCode, *, expected: str, got: str, path: str, index: int = -1, event_id: str | None = None) -> DeadLetter:
         """Return the dead letter of this record, or of one of its events."""
-        raw = self.value or b""
         return DeadLetter(
             reason=reason,
             expected=expected,
@@ -39,9 +38,8 @@ class RawRecord:
             event_id=event_id,
             attempt=self.attempt,
             at_ms=self.received_ms,
-            key=None if self.key is None else self.key[:MAX_KEY],
-            raw=raw[:MAX_RAW],
-            raw_size=len(raw) if len(raw) > MAX_RAW else None,
+            key=self.key,
+            raw=self.value or b"",
         )
 
     def bounded(self, letters: list[DeadLetter]) -> list[DeadLetter]:

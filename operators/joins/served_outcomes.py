@@ -152,7 +152,7 @@ class ServedOutcomes(StreamOperator[Input, LabelledExample]):
             out += self._let_go(old)
         for outcome in self._waiting.take((page.user_id, page.request_id)):
             self._join_tracked(outcome)
-        for outcome in self._unresolved.take((page.user_id, ""), lambda one: bool(self._showing(one))):
+        for outcome in self._unresolved.take((page.user_id, ""), lambda one: page.holds(one.video_id) and bool(self._showing(one))):
             self._join_untracked(outcome)
         return out + self._advance()
 

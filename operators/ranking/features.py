@@ -13,7 +13,7 @@ from operators.query import Query, Rows
 from operators.ranking import formulas as f
 from operators.ranking.view import Values, View
 from schemas.features import Counter
-from schemas.learning import Objective
+from schemas.learning import HEADS, Objective
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ FEATURES: tuple[Feature, ...] = (
         lambda v: v.creator_rate(Counter.LONG_VIEWS, Counter.IMPRESSIONS, prior=0.3, strength=20),
     ),
     Feature("creator_passed", "ln(videos of the creator among the last 50 that were skipped or disliked + 1)", -0.5, f.creator_passed),
-    Feature("category_taken", "ln(positives in the category, 0.95^place each, + 1)", 14.0, f.category_taken),
-    Feature("category_watched", "ln(watches in the category, 0.95^place each, + 1)", 6.0, f.category_watched),
-    Feature("category_passed", "ln(skipped or disliked in the category, 0.95^place each, + 1)", -14.0, f.category_passed),
-    Feature("category_watched_30m", "share of the watches of 30 min in the category, 2 others added", 10.0, f.category_watched_30m),
+    Feature("category_taken", "ln(positives in the category, 0.95^place each, + 1)", 18.0, f.category_taken),
+    Feature("category_watched", "ln(watches in the category, 0.95^place each, + 1)", 8.0, f.category_watched),
+    Feature("category_passed", "ln(skipped or disliked in the category, 0.95^place each, + 1)", -18.0, f.category_passed),
+    Feature("category_watched_30m", "share of the watches of 30 min in the category, 2 others added", 16.0, f.category_watched_30m),
     Feature("tag_taken_5m", "sum over tags of ln(person's positive interactions of 5 min + 1)", 0.2, f.tag_taken_5m),
     Feature("tag_taken_30m", "sum over tags of ln(person's positive interactions of 30 min + 1)", 0.2, f.tag_taken_30m),
     Feature("tag_passed_30m", "sum over tags of ln(person's skips and dislikes of 30 min + 1)", -0.2, f.tag_passed_30m),
@@ -104,7 +104,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("person_long_view_rate", "(long views + 6) / (impressions + 20) of the person", 0.0, f.person_long_view_rate),
     Feature("person_taken_30m", "(positive interactions + 1.5) / (impressions + 5) of the person in 30 min", 0.0, f.person_taken_30m),
     Feature("person_passed_30m", "(skips and dislikes + 1.5) / (impressions + 5) of the person in 30 min", 0.0, f.person_passed_30m),
-    Feature("luck", "uniform by seed and video: orders what nothing else orders", 1e-6, f.luck),
+    Feature("luck", "uniform by seed and video: orders what nothing else orders", 0.01, f.luck),
 )
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
@@ -112,7 +112,17 @@ N_FEATURES = len(FEATURES)
 FEATURE_SET = "v1-" + blake2b("\n".join(f"{one.name}={one.formula}" for one in FEATURES).encode(), digest_size=4).hexdigest()
 
 TAKEN = "taken"
-INITIAL: dict[str, NDArray[np.float32]] = {TAKEN: np.array([*(one.initial for one in FEATURES), 0.0], dtype=np.float32)}
+_POPULAR = {"popularity": 0.1, "luck": 0.01}
+"""What a head goes by before it has learned anything, so that no objective orders by id."""
+
+INITIAL: dict[str, NDArray[np.float32]] = {
+    TAKEN: np.array([*(one.initial for one in FEATURES), 0.0], dtype=np.float32),
+    **{
+        head: np.array([*(_POPULAR.get(one.name, 0.0) for one in FEATURES), 0.0], dtype=np.float32)
+        for head in HEADS
+        if head not in {TAKEN, "negative"}
+    },
+}
 """Weights per head before anything was learned, shape (N_FEATURES + 1,), the bias last; heads that are not here start at 0."""
 
 INITIAL_OBJECTIVE = Objective(

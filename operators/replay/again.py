@@ -14,6 +14,7 @@ from operators.replay.side import NotReproducible, RecordedSide
 from schemas.codec import encode
 from schemas.feed import FeedRequest, ServedRecord
 
+TOO_LARGE = "the lineage would not have fitted its topic, so it was written without"
 OTHER_SECRET = "the key of the tracking tokens is missing here or is another one: all but the tokens was compared, and is the same"
 
 
@@ -70,6 +71,9 @@ class Again:
         NotReproducible
             If the recording does not hold what the answer depended on.
         """
+        if record.lost:
+            message = f"{TOO_LARGE} {', '.join(record.lost)}"
+            raise NotReproducible(message)
         self.side.bring_to(record.offsets)
         try:
             answer = self._answer(record)

@@ -19,7 +19,7 @@ _SPARE = 24
 
 @dataclass(slots=True)
 class _Shelf:
-    """The candidates that a page is made of, as plain lists by place, best first; `near[i, j]`: i and j are alike.
+    """The candidates that a page is made of, as plain lists by place, best first, with their SimHashes.
 
     The first `n_walked` are the head of the ranked list; behind them are explorable ones, and the best of categories that the head lacks.
     """
@@ -28,7 +28,7 @@ class _Shelf:
     creators: list[int]
     audios: list[int]
     categories: list[int]
-    near: NDArray[np.bool_]
+    simhashes: NDArray[np.uint64]
     taken: list[bool]
     n_walked: int
     pool: list[int]
@@ -132,13 +132,12 @@ class SpacedPage:
         spare = np.sort(firsts[(firsts >= walked) & (categories[firsts] >= 0)])[:needed]
         ranks = np.concatenate((np.arange(walked), np.union1d(walked + np.flatnonzero(explorable[walked:]), spare)))
         rows = ranked[ranks]
-        simhashes = query.tables.vectors.simhash.values[rows]
         return _Shelf(
             ranks=ranks.tolist(),
             creators=items.creator.values[rows].tolist(),
             audios=items.audio.values[rows].tolist(),
             categories=categories[ranks].tolist(),
-            near=hamming(simhashes[:, np.newaxis], simhashes) <= self.max_distance,
+            simhashes=query.tables.vectors.simhash.values[rows],
             taken=[False] * len(rows),
             n_walked=walked,
             pool=np.flatnonzero(explorable[ranks]).tolist(),
@@ -148,8 +147,7 @@ class SpacedPage:
         shown = np.array(sorted({simhash for page in query.pages for simhash in page.simhashes if simhash != 0}), dtype=np.uint64)
         if len(shown) == 0:
             return []
-        simhashes = query.tables.vectors.simhash.values[ranked[shelf.ranks]]
-        near = (hamming(simhashes[:, np.newaxis], shown) <= self.max_distance).any(axis=1)
+        near = (hamming(shelf.simhashes[:, np.newaxis], shown) <= self.max_distance).any(axis=1)
         removed = []
         for place in np.flatnonzero(near).tolist():
             shelf.taken[place] = True
@@ -191,7 +189,8 @@ class SpacedPage:
     def _take(self, shelf: _Shelf, chosen: int) -> list[tuple[int, str]]:
         shelf.taken[chosen] = True
         removed = []
-        for i in np.flatnonzero(shelf.near[chosen]).tolist():
+        near = hamming(shelf.simhashes[chosen], shelf.simhashes) <= self.max_distance
+        for i in np.flatnonzero(near).tolist():
             if not shelf.taken[i]:
                 shelf.taken[i] = True
                 removed.append((shelf.ranks[i], NEAR_DUPLICATE))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.tables.keyed import Keyed
-from schemas.codec import DecodeError, decode
+from schemas.codec import decode
 from schemas.features import Neighbours
 
 _NO_ROWS = np.empty(0, dtype=np.int32)
@@ -49,10 +49,6 @@ class NeighbourTable:
     most_waiting
         Lists that may wait, about 20 bytes a neighbour; beyond, the one that waits longest is taken apart.
 
-    Attributes
-    ----------
-    rejected : int
-        Lists that did not fit their contract, counted when they were taken apart.
     """
 
     def __init__(self, *, videos: Keyed, most: int = 1_000, most_waiting: int = 1_024) -> None:
@@ -62,12 +58,11 @@ class NeighbourTable:
         self.videos = videos
         self.most = most
         self.most_waiting = most_waiting
-        self.rejected = 0
         self._waiting: dict[int, bytes] = {}
         self._lists: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
     def put(self, video_id: str, value: bytes) -> None:
-        """Take in a video's newest list, as it stands on the topic."""
+        """Take in a video's newest list, as it stands on the topic; it must be valid."""
         row = self.videos.row(video_id)
         self._waiting.pop(row, None)
         self._waiting[row] = value
@@ -98,12 +93,7 @@ class NeighbourTable:
         return self._lists.get(row, _NOTHING)
 
     def _settle(self, row: int) -> None:
-        try:
-            neighbours = decode(Neighbours, self._waiting.pop(row))
-        except DecodeError:
-            self.rejected += 1
-            return
-        n = min(self.most, len(neighbours.video_ids), len(neighbours.weights))
+        neighbours = decode(Neighbours, self._waiting.pop(row))
         known = self.videos.row
-        rows = np.array([known(video_id) for video_id in neighbours.video_ids[:n]], dtype=np.int32)
-        self._lists[row] = rows, np.array(neighbours.weights[:n], dtype=np.float32)
+        rows = np.array([known(video_id) for video_id in neighbours.video_ids[: self.most]], dtype=np.int32)
+        self._lists[row] = rows, np.array(neighbours.weights[: self.most], dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,16 @@ from operators.tables.trending import TrendingTable
 from operators.tables.vectors import VectorTable
 from operators.tables.weights import ObjectiveTable, WeightTable
 from schemas.catalog import ItemVector, Moderation, SegmentAnnounced
-from schemas.codec import decode
-from schemas.features import Counter, EntityCounters, TrendingList
+from schemas.codec import DecodeError, decode
+from schemas.dlq import ReasonCode
+from schemas.features import Counter, EntityCounters
 from schemas.learning import Objective, OnlineWeights
-from schemas.validity import catalog_item
+from schemas.validity import catalog_item, key_id, key_text, keyed, neighbours, trending_list
 
+Change = Callable[[], None]
+"""What a record does to the tables; it cannot raise."""
+
+OBJECTIVE_KEY = "feed"
 PANED = (Counter.IMPRESSIONS, Counter.CLICKS, Counter.LONG_VIEWS, Counter.SKIPS)
 
 
@@ -86,7 +92,7 @@ class SideTables:
         self.offsets: dict[str, int] = {}
         self.rejected: dict[str, int] = {}
         self._kinds = {"video": self.counters, "creator": self.creator_counters, "tag": self.tag_counters}
-        self._apply: dict[str, Callable[[str, bytes | None, int], None]] = {
+        self._prepare: dict[str, Callable[[bytes | None, bytes | None, int], Change]] = {
             "catalog.items": self._item,
             "catalog.vectors": self._vector,
             "catalog.segments": self._segment,
@@ -101,14 +107,16 @@ class SideTables:
     @property
     def topics(self) -> tuple[str, ...]:
         """The side topics that the tables are made of."""
-        return tuple(self._apply)
+        return tuple(self._prepare)
 
     def apply(self, topic: str, partition: int, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Take in one record; a null value deletes. A record that does not fit its contract is counted and changes nothing."""
         try:
-            self._apply[topic]((key or b"").decode(), value, offset)
-        except (ValueError, IndexError, OverflowError):
+            change = self._prepare[topic](key, value, offset)
+        except DecodeError:
             self.rejected[topic] = self.rejected.get(topic, 0) + 1
+        else:
+            change()
         self.offsets[f"{topic}/{partition}"] = offset + 1
 
     def install(self, announced: SegmentAnnounced, segment: Segment) -> None:
@@ -116,61 +124,57 @@ class SideTables:
         rows = np.array([self.videos.row(video_id) for video_id in segment.ids], dtype=np.intp)
         self.segment = Installed(announced, segment, rows)
 
-    def _item(self, key: str, value: bytes | None, offset: int) -> None:
-        if value is None:
-            self.items.delete(key)
-        else:
-            self.items.upsert(catalog_item(key.encode(), value).item)
+    # Each of these decodes and checks a record, touching nothing, and returns the change, which cannot raise.
 
-    def _vector(self, key: str, value: bytes | None, offset: int) -> None:
+    def _item(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
         if value is None:
-            self.vectors.delete(key)
-        else:
-            self.vectors.upsert(decode(ItemVector, value), offset)
+            return partial(self.items.delete, key_id(key))
+        return partial(self.items.upsert, catalog_item(key, value).item)
 
-    def _segment(self, key: str, value: bytes | None, offset: int) -> None:
+    def _vector(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
+        if value is None:
+            return partial(self.vectors.delete, key_text(key))
+        return partial(self.vectors.upsert, keyed(ItemVector, "video_id", key, value), offset)
+
+    def _segment(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
         if value is None or self.load_segment is None:
-            return
+            return _nothing
         announced = decode(SegmentAnnounced, value)
         segment = self.load_segment(announced)
-        if segment is not None:
-            self.install(announced, segment)
+        return _nothing if segment is None else partial(self.install, announced, segment)
 
-    def _counters(self, key: str, value: bytes | None, offset: int) -> None:
-        if value is None:
-            kind, _, name = key.partition(":")
-            if kind in self._kinds:
-                self._kinds[kind].forget(name)
-        else:
-            entity = decode(EntityCounters, value)
-            self._kinds[entity.kind].upsert(entity)
+    def _counters(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
+        if value is not None:
+            entity = keyed(EntityCounters, "key", key, value)
+            return partial(self._kinds[entity.kind].upsert, entity)
+        kind, _, name = key_text(key).partition(":")
+        return partial(self._kinds[kind].forget, name) if kind in self._kinds else _nothing
 
-    def _trending(self, key: str, value: bytes | None, offset: int) -> None:
+    def _trending(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
         if value is None:
-            self.trending.delete(key)
-        else:
-            self.trending.upsert(decode(TrendingList, value))
+            return partial(self.trending.delete, key_text(key))
+        return partial(self.trending.upsert, trending_list(key, value))
 
-    def _neighbours(self, key: str, value: bytes | None, offset: int) -> None:
+    def _neighbours(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
         if value is None:
-            self.neighbours.delete(key)
-        else:
-            self.neighbours.put(key, value)
+            return partial(self.neighbours.delete, key_text(key))
+        return partial(self.neighbours.put, neighbours(key, value).video_id, value)
 
-    def _weights(self, key: str, value: bytes | None, offset: int) -> None:
+    def _weights(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
         if value is None:
-            self.weights.delete(key)
-        else:
-            self.weights.upsert(decode(OnlineWeights, value))
+            return partial(self.weights.delete, key_text(key))
+        return partial(self.weights.upsert, keyed(OnlineWeights, "model", key, value))
 
-    def _objective(self, key: str, value: bytes | None, offset: int) -> None:
-        if value is None:
-            self.objective.delete()
-        else:
-            self.objective.upsert(decode(Objective, value))
+    def _objective(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
+        if key_text(key) != OBJECTIVE_KEY:
+            raise DecodeError(ReasonCode.WRONG_TYPE, expected=f"the key {OBJECTIVE_KEY!r}", got=repr(key)[:80], path="key")
+        return self.objective.delete if value is None else partial(self.objective.upsert, decode(Objective, value))
 
-    def _moderation(self, key: str, value: bytes | None, offset: int) -> None:
+    def _moderation(self, key: bytes | None, value: bytes | None, offset: int) -> Change:
         if value is None:
-            self.moderation.delete(key)
-        else:
-            self.moderation.upsert(decode(Moderation, value))
+            return partial(self.moderation.delete, key_text(key))
+        return partial(self.moderation.upsert, keyed(Moderation, "key", key, value))
+
+
+def _nothing() -> None:
+    """Change nothing."""

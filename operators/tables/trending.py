@@ -30,9 +30,8 @@ class TrendingTable:
 
     def upsert(self, trending: TrendingList) -> None:
         """Take in a scope's newest list; of a repeated video the best place counts."""
-        n = min(self.most, len(trending.video_ids), len(trending.scores))
         listed: dict[int, float] = {}
-        for video_id, score in zip(trending.video_ids[:n], trending.scores[:n], strict=True):
+        for video_id, score in zip(trending.video_ids[: self.most], trending.scores[: self.most], strict=True):
             listed.setdefault(self.videos.row(video_id), score)
         self._lists[trending.scope] = np.array(list(listed), dtype=np.intp), np.array(list(listed.values()), dtype=np.float64)
         self._as_of_ms[trending.scope] = trending.as_of_ms

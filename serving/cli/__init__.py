@@ -26,8 +26,8 @@ COMMANDS: dict[str, Command] = {
     "status": Command("serving.cli.system", "what runs, and how it is"),
     "logs": Command("serving.cli.logs", "the log of a part"),
     "doctor": Command("serving.cli.doctor", "what this machine has and lacks"),
-    "produce": Command("serving.cli.produce", "send a file of telemetry"),
-    "feed": Command("serving.cli.feed", "ask for somebody's feed, and why it is what it is"),
+    "produce": Command("serving.cli.produce", "send a file of events, videos, people or histories"),
+    "feed": Command("serving.cli.feed", "look at somebody's feed, and why it is what it is"),
     "simulate": Command("serving.cli.simulate", "people with tastes who ask, watch, like and skip"),
     "load": Command("serving.cli.load", "stream a public log over the topics, and ask for feeds on the way"),
     "score": Command("serving.cli.load", "score a file of answers"),
@@ -38,8 +38,8 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("serving.cli.replay", "make every recorded answer again, and compare the bytes"),
     "topics": Command("serving.cli.topics", "plan, apply, list, tail"),
     "schema": Command("serving.cli.schema", "export the contracts as JSON Schema and AsyncAPI"),
-    "dlq": Command("serving.cli.dlq", "list, show and retry dead letters"),
-    "moderate": Command("serving.cli.control", "take a video or a creator out of every feed, or let it back"),
+    "dlq": Command("serving.cli.dlq", "dead letters: list, show, retry, purge"),
+    "moderate": Command("serving.cli.control", "take a video or a creator out of every feed, let it back, list what is blocked"),
     "objective": Command("serving.cli.control", "show or set what the ranker maximises"),
 }
 EPILOG = "penstock COMMAND --help says more, with an example."

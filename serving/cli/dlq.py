@@ -1,87 +1,236 @@
-"""`penstock dlq list|show|retry`."""
+"""`penstock dlq list|show|retry|purge`."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from schemas.dlq import DeadLetter, ReasonCode
-from serving.cli.output import JsonOption, console, print_json, usage
+from schemas.dlq import ReasonCode
+from schemas.settings import Settings
+from serving.cli.instants import instant_ms
+from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.cli.topics import parsed, readable
-from serving.connect import current_settings
-from serving.dlq import read_letters, resend, sendable
+from serving.connect import connected_settings
+from serving.dlq import Outcome, outcome_of, purge, read_chains, resend, sendable
 from serving.errors import ConfigError
+from serving.letters import Chains, State, Wanted
 
 app = typer.Typer(add_completion=False, help="Dead letters: records set aside, unchanged, with the reason.", no_args_is_help=True)
 
+_COLOURS = {"open": "red", "retried": "yellow", "resolved": "green", "purged": "dim"}
+
+IdArgument = Annotated[str | None, typer.Argument(metavar="ID")]
 ReasonOption = Annotated[ReasonCode | None, typer.Option(help="Only letters with this reason.")]
+TopicOption = Annotated[str | None, typer.Option(help="Only letters that came from this topic.")]
+UserOption = Annotated[str | None, typer.Option(help="Only letters about this person.")]
+SinceOption = Annotated[str | None, typer.Option(help="Only letters from then on: an instant (2024-05-01T10:00Z) or an age (2h).")]
+UntilOption = Annotated[str | None, typer.Option(help="Only letters before then.")]
+EveryOption = Annotated[bool, typer.Option("--all", help="Every letter that fits --reason, --topic, --user, --since and --until.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Say which letters, and do nothing.")]
+WhyOption = Annotated[str, typer.Option("--because", help="Why, for the record.")]
 
 
-@app.command("list", epilog="Example: penstock dlq list --reason future_dated")
-def list_(reason: ReasonOption = None, as_json: JsonOption = False) -> None:
-    """Show all dead letters, oldest first, and how many there are of each reason."""
-    letters = _letters(reason)
-    reasons = dict(Counter(str(letter.reason) for letter in letters.values()))
+@app.command("list", epilog="Example: penstock dlq list --reason future_dated --state open --since 2h")
+def list_(
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    user: UserOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    state: Annotated[State | None, typer.Option(help="Only letters of which it stands so.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show dead letters, oldest first: what was wrong with each, and what became of it.
+
+    open: never sent again. retried: sent again and not known to be taken in, or come back as another letter. resolved: taken in when it
+    was sent again, or a duplicate of what had been taken in. purged: shall stay as it is.
+    """
+    settings = connected_settings()
+    chains = read_chains(settings)
+    found = list(_wanted(settings, reason, topic, user, since, until, state).of(chains))
+    reasons = dict(Counter(str(chains.letters[name].reason) for name in found))
+    states = dict(Counter(chains.state(name) for name in found))
     if as_json:
-        print_json({"reasons": reasons, "letters": [_row(letter) for letter in letters.values()]})
+        print_json({"reasons": reasons, "states": states, "letters": [_row(chains, name) for name in found]})
         return
-    table = Table("letter", "reason", "expected", "got", "at", "when", "attempt")
-    for letter_id, letter in letters.items():
-        when = f"{datetime.fromtimestamp(letter.at_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}"
-        table.add_row(letter_id, letter.reason, letter.expected, letter.got, letter.path, when, str(letter.attempt))
-    console.print(table)
-    console.print(", ".join(f"{name}: {count}" for name, count in reasons.items()) or "no dead letters")
+    for name in found:
+        _print_row(chains, name)
+    console.print(", ".join(f"{name}: {count}" for name, count in (reasons | states).items()) or "no dead letters")
 
 
 @app.command(epilog="Example: penstock dlq show telemetry.raw/2/1041/0")
 def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
-    """Show one dead letter with the whole record as it came."""
-    letter = _one(letter_id)
-    shown = {**_row(letter), "key": readable(letter.key), "raw": parsed(letter.raw)}
+    """Show one dead letter with the whole record as it came, and what became of it."""
+    chains = read_chains(connected_settings())
+    letter = chains.letters[_known(chains, letter_id)]
+    shown = {**_row(chains, letter_id), "key": readable(letter.key), "raw": parsed(letter.raw)}
     if as_json:
         print_json(shown)
     else:
         console.out(msgspec.json.format(msgspec.json.encode(shown)).decode())
 
 
-@app.command(epilog="Example: penstock dlq retry --all --reason internal")
+@app.command(epilog="Example: penstock dlq retry --all --reason internal --dry-run")
 def retry(
-    letter_id: Annotated[str | None, typer.Argument(metavar="ID")] = None,
+    letter_id: IdArgument = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every letter, or every one with the given --reason.")] = False,
+    every: EveryOption = False,
     reason: ReasonOption = None,
+    topic: TopicOption = None,
+    user: UserOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, help="Send only what was tried less often than this, its first time included; 2: each letter once.")
+    ] = 2,
+    because: WhyOption = "",
+    dry_run: DryOption = False,
+    wait: Annotated[float, typer.Option(min=0.0, help="Seconds to wait at most for what becomes of them.")] = 10.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a letter round again: the record as it came, or a batch of the one event that failed, with the next attempt number."""
+    """Send letters round again: the record as it came, or a batch of the one event that failed, with the next attempt number.
+
+    With --all, each letter is sent once: what was sent before, and what came back, is left alone unless --max-attempts says otherwise.
+    A letter that is named is always sent. What fails again is a new letter of the same chain. The exit code is 1 when some failed again.
+    """
+    _one_of(letter_id, every=every)
+    settings = connected_settings()
+    chains = read_chains(settings)
+    if letter_id is None:
+        names = chains.due(_wanted(settings, reason, topic, user, since, until).of(chains), max_attempts=max_attempts)
+    else:
+        names = [_known(chains, letter_id)]
+    letters, left = sendable(chains.letters[name] for name in names)
+    if dry_run:
+        _say_which(chains, [letter.letter_id for letter in letters], left, "would be sent again", as_json=as_json)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("sending again", total=len(letters))
+        marks = resend(settings, letters, reason=because, on_progress=lambda done: bar.update(task, completed=done))
+        bar.update(task, description="waiting for what becomes of them")
+        outcome = outcome_of(settings, marks, wait_s=wait)
+    if as_json:
+        print_json({"sent": len(marks), **outcome._asdict(), "left": left})
+    else:
+        _say_outcome(len(marks), outcome, left)
+    if outcome.failed_again:
+        raise typer.Exit(1)
+
+
+@app.command("purge", epilog="Example: penstock dlq purge --all --reason duplicate --until 1d --because 'known client bug'")
+def purge_(
+    letter_id: IdArgument = None,
+    *,
+    every: EveryOption = False,
+    reason: ReasonOption = None,
+    topic: TopicOption = None,
+    user: UserOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    because: WhyOption = "",
+    dry_run: DryOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Mark letters as purged: they are not sent again unless named.
+
+    Nothing is deleted: a letter stays on its topic, and `penstock dlq show` shows it, until its retention (30 days) ends.
+    """
+    _one_of(letter_id, every=every)
+    settings = connected_settings()
+    chains = read_chains(settings)
+    wanted = _wanted(settings, reason, topic, user, since, until).of(chains)
+    names = [name for name in wanted if chains.state(name) != "purged"] if letter_id is None else [_known(chains, letter_id)]
+    if dry_run:
+        _say_which(chains, names, [], "would be marked as purged", as_json=as_json)
+        return
+    purged = purge(settings, (chains.letters[name] for name in names), reason=because)
+    if as_json:
+        print_json({"purged": purged})
+    else:
+        console.print(f"marked as purged: {purged}; they stay on telemetry.dlq until they expire", soft_wrap=True)
+
+
+def _one_of(letter_id: str | None, *, every: bool) -> None:
     if (letter_id is None) == (not every):
         usage(expected="either an ID or --all", got="both" if every else "neither", where="the command line", do="give one of them")
-    letters, left = sendable(_letters(reason).values()) if letter_id is None else ([_one(letter_id)], [])
-    sent = resend(current_settings(), letters)
-    if as_json:
-        print_json({"sent": sent, "left": left})
-    else:
-        console.print(f"sent again: {sent}" + (f", left: {len(left)}" if left else ""))
-        for why in left:
-            console.print(f"  {why}", markup=False)
 
 
-def _letters(reason: ReasonCode | None) -> dict[str, DeadLetter]:
-    letters = read_letters(current_settings())
-    return {name: letter for name, letter in letters.items() if reason is None or letter.reason == reason}
+def _wanted(
+    settings: Settings,
+    reason: ReasonCode | None,
+    topic: str | None,
+    user: str | None,
+    since: str | None,
+    until: str | None,
+    state: State | None = None,
+) -> Wanted:
+    return Wanted(
+        reason=reason,
+        topic=topic,
+        user=user,
+        since_ms=None if since is None else instant_ms(since),
+        until_ms=None if until is None else instant_ms(until, "--until"),
+        state=state,
+        prefix=settings.topic_prefix,
+    )
 
 
-def _one(letter_id: str) -> DeadLetter:
-    letters = _letters(None)
-    if letter_id not in letters:
+def _known(chains: Chains, letter_id: str) -> str:
+    if letter_id not in chains.letters:
         raise ConfigError(expected="the id of a dead letter", got=letter_id, where="the command line", do="run `penstock dlq list`")
-    return letters[letter_id]
+    return letter_id
 
 
-def _row(letter: DeadLetter) -> dict[str, object]:
+def _row(chains: Chains, name: str) -> dict[str, object]:
+    letter = chains.letters[name]
     fields = ("reason", "expected", "got", "path", "event_id", "attempt", "at_ms")
-    return {"id": letter.letter_id, **{name: getattr(letter, name) for name in fields}}
+    return {
+        "id": name,
+        "state": chains.state(name),
+        "tries": chains.tries(name),
+        "first": chains.first(name),
+        "became": chains.became(name),
+        **{field: getattr(letter, field) for field in fields},
+    }
+
+
+def _print_row(chains: Chains, name: str) -> None:
+    """Print a letter over two lines, its id whole however narrow the terminal is."""
+    letter, state = chains.letters[name], chains.state(name)
+    when = f"{datetime.fromtimestamp(letter.at_ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}"
+    console.print(name, end="", markup=False, soft_wrap=True)
+    console.print(f"  [{_COLOURS[state]}]{state}[/]  {letter.reason}  {when}  try {chains.tries(name)}", soft_wrap=True)
+    console.print(f"    expected {letter.expected}, got {letter.got}, at {letter.path}", markup=False, soft_wrap=True)
+    for child in chains.became(name):
+        console.print(f"    came back as {child}", markup=False, soft_wrap=True)
+
+
+def _say_outcome(sent: int, outcome: Outcome, left: list[str]) -> None:
+    console.print(
+        f"sent again: {sent}, of these resolved: {outcome.resolved}, failed again: {len(outcome.failed_again)}, "
+        f"not worked on yet: {outcome.not_yet}" + (f"; cannot be sent: {len(left)}" if left else ""),
+        soft_wrap=True,
+    )
+    for line in (*outcome.failed_again, *left):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if outcome.not_yet:
+        console.print("`penstock dlq list --state retried` shows what becomes of the rest")
+
+
+def _say_which(chains: Chains, names: Iterable[str], left: list[str], what: str, *, as_json: bool) -> None:
+    chosen = list(names)
+    if as_json:
+        print_json({"dry_run": True, "letters": [_row(chains, name) for name in chosen], "left": left})
+        return
+    for name in chosen:
+        _print_row(chains, name)
+    for why in left:
+        console.print(f"  {why}", markup=False, soft_wrap=True)
+    console.print(f"{what}: {len(chosen)}")

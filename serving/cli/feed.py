@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -9,31 +10,59 @@ from rich.table import Table
 
 from schemas.feed import FeedRequest, FeedResponse, ServedRecord
 from schemas.telemetry import Context
+from serving.cli.instants import instant_ms
 from serving.cli.output import JsonOption, console, print_json
 from serving.client import FeedClient
-from serving.connect import current_settings
+from serving.connect import connected_settings
 from serving.lineage import ServedTail
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: penstock feed 42 --limit 5 --why")
+@app.command(epilog="Example: penstock feed 42 --limit 5 --region DE --why")
 def feed(
     user: Annotated[str, typer.Argument(help="Whose feed.")],
+    *,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many videos, 1 to 100.")] = 20,
     why: Annotated[bool, typer.Option("--why", help="Show where each video came from, and what was dropped and why.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Mark the videos as served, as a client's request does; default: only look.")
+    ] = False,
     region: Annotated[str | None, typer.Option(help="Region of the person, such as DE.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the person, such as de.")] = None,
     surface: Annotated[str | None, typer.Option(help="Surface (tab) on which the feed is shown.")] = None,
+    device: Annotated[str | None, typer.Option(help="Kind of device, such as phone.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--ts", help="The feed as of then: epoch milliseconds, an instant (2024-05-01T10:00Z) or an age (2h).")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="Name of the request, and seed of its chance: the same one, the same feed.")
+    ] = None,
+    cursor: Annotated[str | None, typer.Option(help="The next_cursor of an answer (--json shows it): the page after that one.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 5.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for a feed over the request topic and print the answer from the response topic."""
-    settings = current_settings()
-    tail = ServedTail(settings) if why else None
-    with FeedClient(settings.kafka(), topic_prefix=settings.topic_prefix, timeout=timeout) as client:
-        context = None if region is None and surface is None else Context(region=region, surface=surface)
-        response = client.ask(FeedRequest(user_id=user, limit=limit, context=context))
-    served = None if tail is None else tail.wait_for(response.request_id, timeout=timeout)
+    """Ask for a feed over the request topic and print the answer from the response topic.
+
+    It only looks: nothing is marked as served, so asking changes no later feed. With --serve it is a client's request.
+    """
+    settings = connected_settings()
+    context = Context(region=region, language=language, surface=surface, device=device)
+    request = FeedRequest(
+        user_id=user,
+        request_id=request_id,
+        limit=limit,
+        ts_ms=None if at is None else int(at) if at.isdecimal() else instant_ms(at, "--ts"),
+        cursor=cursor,
+        context=None if context == Context() else context,
+        shadow=not serve,
+    )
+    with (
+        ServedTail(settings) if why else nullcontext() as tail,
+        FeedClient(settings.kafka(), topic_prefix=settings.topic_prefix, timeout=timeout) as client,
+    ):
+        response = client.ask(request)
+        served = None if tail is None else tail.wait_for(response.request_id, timeout=timeout)
     if as_json:
         print_json({"response": response, "lineage": served} if why else response)
         return
@@ -52,6 +81,12 @@ def _show(response: FeedResponse) -> None:
     for place, item in enumerate(response.items, 1):
         table.add_row(str(place), item.video_id, item.title, item.creator_id or "", f"{item.score:.3f}", item.recommendation_reason)
     console.print(table)
+    if not response.items:
+        console.print("there is nothing to show: send videos (`penstock produce FILE --kind catalogue`), or run `penstock simulate`")
+    if response.relaxed:
+        console.print(f"rules that gave way: {', '.join(response.relaxed)}", markup=False)
+    if response.exhausted:
+        console.print("this person has seen everything there is; old videos come again")
 
 
 def _explain(served: ServedRecord) -> None:

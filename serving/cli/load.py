@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from serving.answers import AnswerFile
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.client import FeedClient
-from serving.connect import current_settings
+from serving.connect import connected_settings
 from serving.kuairand import ranked_rows, read_folder, schedule
 from serving.loading import LoadResult, LogStream, cut, publish_before_the_stream
 from serving.local.home import Home
@@ -45,7 +45,7 @@ def load(
         usage(expected=" or ".join(_KINDS), got=kind, where="the kind of log", do="see `penstock load --help`")
     if answers is not None and not ask:
         usage(expected="--ask beside --answers", got="--answers alone", where="the command line", do="add --ask")
-    settings = current_settings()
+    settings = connected_settings()
     log = read_folder(folder)
     plan = cut(
         schedule(log, requests=ask, limit=limit),

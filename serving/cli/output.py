@@ -48,8 +48,20 @@ def as_expected(error: Exception) -> PenstockError | None:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
             what = "Kafka" if module == "confluent_kafka" else "Redis"
-            return ServiceError(expected=f"an answer from {what}", got=str(error), where="its address", do="run `penstock status`")
+            return ServiceError(expected=f"an answer from {what}", got=str(error), where=_address(what), do="run `penstock status`")
     return None
+
+
+def _address(what: str) -> str:
+    """Return where a command looks for the broker or the store, as far as that is known."""
+    from serving.connect import current_settings
+    from serving.reach import without_password
+
+    try:
+        settings = current_settings()
+    except PenstockError:
+        return "its address"
+    return settings.bootstrap_servers if what == "Kafka" else without_password(settings.redis_url)
 
 
 def _plain(text: str) -> str:

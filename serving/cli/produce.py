@@ -1,59 +1,83 @@
-"""`penstock produce`: send a file of telemetry."""
+"""`penstock produce`: send a file of events, videos, people or histories."""
 
 from __future__ import annotations
 
-import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TextIO
 
 import typer
-from rich.progress import Progress
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from schemas.codec import DecodeError, decode
-from schemas.telemetry import TelemetryBatch
-from serving.cli.output import JsonOption, console, errors, print_json
-from serving.connect import current_settings
-from serving.errors import ContractError
-from serving.producer import TelemetryProducer
+from serving.cli.output import JsonOption, console, errors, print_json, usage
+from serving.connect import connected_settings
+from serving.jsonl import open_lines
+from serving.sending import Sent, send_lines, way_to_send
 
 app = typer.Typer()
 
+_WHAT = {"events": "events", "catalogue": "videos", "users": "people", "history": "histories"}
 
-@app.command(epilog="Example: penstock produce events.jsonl --acknowledged acknowledged.txt")
+
+@app.command(
+    epilog="Examples: penstock produce events.jsonl --acknowledged ids.txt; penstock produce videos.jsonl.gz --kind catalogue; "
+    "generate | penstock produce -"
+)
 def produce(
-    file: Annotated[Path, typer.Argument(help="One batch as JSON a line; - reads standard input.", allow_dash=True, dir_okay=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSON lines, unpacked where the name ends in .gz; - reads standard input.", allow_dash=True, dir_okay=False),
+    ],
+    kind: Annotated[
+        Literal["events", "catalogue", "users", "history"],
+        typer.Option(help="What a line is: a TelemetryBatch, a CatalogItem, a UserRecord or a UserHistory (docs/contracts.md)."),
+    ] = "events",
     acknowledged: Annotated[Path | None, typer.Option(help="Write the id of each acknowledged event here, for `penstock verify`.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on after a line that does not fit, and name it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send batches of interactions to `telemetry.raw`, and return when the broker has acknowledged all of them."""
-    settings = current_settings()
-    lines = sys.stdin.buffer.read().splitlines() if str(file) == "-" else file.read_bytes().splitlines()
-    ids: list[str] = []
-    bad: list[str] = []
-    producer = TelemetryProducer(
-        settings.kafka(),
-        topic_prefix=settings.topic_prefix,
-        on_acknowledged=lambda batch: ids.extend(event.event_id for event in batch.events),
-    )
+    """Send a file of JSON lines, of any size, and return when the broker has acknowledged all of it.
+
+    Each line is checked as the readers of its topic check it, and keyed by its id. Blank lines and a byte order mark are passed over. At a
+    line that does not fit it stops, says how much was sent, and exits with 1; with --skip-bad such lines are named and left out, and it
+    exits with 0. Sending a file again is harmless: events count once by event_id, other records replace what stood under their key.
+    """
+    if acknowledged is not None and kind != "events":
+        usage(expected="--kind events beside --acknowledged", got=kind, where="the command line", do="leave one out")
+    if str(file) != "-" and not file.exists():
+        usage(expected="a file, or - for standard input", got="none", where=str(file), do="name another")
+    settings = connected_settings()
+    sent = Sent()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     try:
-        with producer, Progress(console=errors, transient=True) as progress:
-            for number, line in progress.track(list(enumerate(lines, 1)), description="sending"):
-                try:
-                    batch = decode(TelemetryBatch, line)
-                except DecodeError as error:
-                    refusal = ContractError(expected=error.expected, got=error.got, where=f"{file} line {number} {error.path}")
-                    if not skip_bad:
-                        raise refusal from None
-                    bad.append(str(refusal))
-                    continue
-                producer.send(batch.user_id, batch.events, device_id=batch.device_id)
+        with (
+            open_lines(file) as lines,
+            nullcontext() if acknowledged is None else acknowledged.open("w", encoding="utf-8") as ids,
+            Progress(*columns, console=errors, transient=True) as bar,
+            way_to_send(kind, settings, sent, lambda event_id: None if ids is None else _write(ids, event_id)) as way,
+        ):
+            task = bar.add_task("sending", total=file.stat().st_size if file.is_file() else None)
+            send_lines(
+                way, lines, sent, source=str(file), skip_bad=skip_bad, on_progress=lambda: bar.update(task, completed=lines.position())
+            )
     finally:
-        if acknowledged is not None:
-            acknowledged.write_text("".join(f"{event_id}\n" for event_id in ids))
-    for each in bad:
-        errors.print(each, markup=False)
+        _say(sent, _WHAT[kind], as_json=as_json)
+
+
+def _write(ids: TextIO, event_id: str) -> None:
+    ids.write(f"{event_id}\n")
+
+
+def _say(sent: Sent, what: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"acknowledged": producer.acknowledged, "bad_lines": bad})
-    else:
-        console.print(f"{producer.acknowledged} events acknowledged, {len(bad)} lines skipped")
+        print_json(sent)
+        return
+    for line in sent.bad_lines:
+        errors.print(line, markup=False, soft_wrap=True)
+    if sent.bad > len(sent.bad_lines):
+        errors.print(f"and {sent.bad - len(sent.bad_lines):,} more")
+    stopped = f"; stopped at line {sent.stopped_at}, nothing of it and behind it was sent" if sent.stopped_at is not None else ""
+    cut = f", {sent.cut:,} of them cut to their bounds" if sent.cut else ""
+    console.print(
+        f"{sent.acknowledged:,} {what} acknowledged{cut}, {sent.lines:,} lines read, {sent.bad:,} lines skipped{stopped}", soft_wrap=True
+    )

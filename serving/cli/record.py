@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +9,9 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from schemas.topics import duration_ms
-from serving.cli.output import JsonOption, console, errors, print_json, usage
-from serving.connect import current_settings
+from serving.cli.instants import instant_ms
+from serving.cli.output import JsonOption, console, errors, print_json
+from serving.connect import connected_settings
 from serving.record import Recorded
 from serving.record import record as run
 
@@ -32,8 +30,8 @@ def record(
     The folder needs the cluster no more: `penstock replay FOLDER` makes every answer again from it and compares. It holds what people
     asked for and were shown: keep it as you keep their data.
     """
-    settings = current_settings()
     since_ms = instant_ms(since) if since else None
+    settings = connected_settings()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("asking for offsets", total=None)
@@ -46,19 +44,6 @@ def record(
         print_json(_summary(folder, recorded))
     else:
         _show(folder, recorded)
-
-
-def instant_ms(text: str) -> int:
-    """Return the instant that `--since` names; without a zone it is UTC."""
-    try:
-        return time.time_ns() // 1_000_000 - duration_ms(text)
-    except ValueError:
-        pass
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        usage(expected="an instant such as 2024-05-01T10:00Z or an age such as 2h", got=text, where="--since", do="correct it")
-    return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _summary(folder: Path, recorded: Recorded) -> dict[str, object]:

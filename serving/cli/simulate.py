@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from serving.cli.output import JsonOption, console, errors, print_json
 from serving.client import FeedClient
-from serving.connect import current_settings
+from serving.connect import connected_settings
 from serving.percentile import percentile
 from serving.producer import TelemetryProducer
 from serving.publisher import Publisher
@@ -30,8 +30,11 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same people and videos.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a closed loop over the topics: the people only produce to and consume from them."""
-    settings = current_settings()
+    """Run a closed loop over the topics: the people only produce to and consume from them.
+
+    The exit code is 1 when a request went unanswered; `errors` counts why, by kind.
+    """
+    settings = connected_settings()
     world = World(seed=seed, people=people, videos=videos)
     with Publisher(settings.kafka(), topic_prefix=settings.topic_prefix) as publisher:
         for item in world.catalogue(int(time.time() * 1000)):
@@ -56,9 +59,11 @@ def simulate(
         )
     if as_json:
         print_json(_summary(result))
-        return
-    for name, value in _summary(result).items():
-        console.print(f"{name:>14}  {value}")
+    else:
+        for name, value in _summary(result).items():
+            console.print(f"{name:>14}  {value}", markup=False)
+    if result.unanswered:
+        raise typer.Exit(1)
 
 
 def _summary(result: SimulationResult) -> dict[str, object]:

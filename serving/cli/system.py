@@ -15,12 +15,20 @@ from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.errors import ServiceError
 from serving.local.home import Home
 from serving.parts import PARTS, choose_parts
+from serving.reach import without_password
 from serving.state import PartState, SystemState, read_state, supervisor_mark
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 _REFRESH_S = 1.0
-_COLOURS = {"ready": "green", "starting": "yellow", "restarting": "yellow", "stopping": "yellow", "crash-looping": "bold red"}
+_COLOURS = {
+    "ready": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "stopping": "yellow",
+    "crash-looping": "bold red",
+    "unreachable": "bold red",
+}
 
 
 @app.command(epilog="Example: `penstock up --fresh --feed-workers 2`")
@@ -31,12 +39,16 @@ def up(
     only: Annotated[str, typer.Option(help=f"Start these parts only, with commas: {', '.join(part.name for part in PARTS)}.")] = "",
     bootstrap_servers: Annotated[str | None, typer.Option(help="Use a Kafka cluster that exists.")] = None,
     redis_url: Annotated[str | None, typer.Option(help="Use a Redis that exists.")] = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the topics of another system that is gone for good, its home lost.")
+    ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the parts are ready.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Start Kafka, Redis and every part of the system, and wait until all are ready.
 
-    Topics are made from topics.yaml. A start that fails leaves nothing running.
+    Topics are made from topics.yaml. A start that fails leaves nothing running. PENSTOCK_TOPIC_PREFIX of the first start stays with this
+    home. Topics that belong to another system are refused.
     """
     from serving.system import Wanted, up
 
@@ -48,6 +60,7 @@ def up(
         redis_url=redis_url,
         fresh=fresh,
         wait=not no_wait,
+        take_over=take_over,
     )
     signal.signal(signal.SIGTERM, _interrupt)
     state = up(Home.default(), wanted, errors.print)
@@ -72,8 +85,9 @@ def status(
 ) -> None:
     """Show every part: process id, readiness, waiting records, last progress, memory.
 
-    With --json: bootstrap_servers, redis_url, parts[{name, pid, ready, lag, memory_mb, restarts, last_progress_s, status}];
-    with --watch too, one such line a second.
+    Below the table: what stays silent in the data although everything runs. With --json: bootstrap_servers, redis_url, topic_prefix,
+    parts[{name, pid, ready, lag, memory_mb, restarts, last_progress_s, status, last_words}], warnings[]; with --watch too, one such line a
+    second.
     """
     home = Home.default()
     if not watch:
@@ -95,9 +109,10 @@ def status(
 def table(state: SystemState) -> Table:
     """Return the parts as a table."""
     drawn = Table(
-        title=f"Kafka {state.bootstrap_servers} · Redis {state.redis_url}",
+        title=f"Kafka {state.bootstrap_servers} · Redis {without_password(state.redis_url)}"
+        + (f" · topics {state.topic_prefix}*" if state.topic_prefix else ""),
         title_justify="left",
-        caption=f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all",
+        caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *state.warnings]),
     )
     for heading in ("part", "pid", "status", "lag", "last progress", "memory", "restarts"):
         drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
@@ -108,7 +123,7 @@ def table(state: SystemState) -> Table:
 
 def _cells(part: PartState) -> list[str]:
     colour = _COLOURS.get(part.status, "white")
-    why = f" ({part.last_words})" if part.status in {"crash-looping", "restarting"} and part.last_words else ""
+    why = f" ({part.last_words})" if part.status in {"crash-looping", "restarting", "unreachable"} and part.last_words else ""
     return [
         part.name,
         "-" if part.pid is None else str(part.pid),
@@ -133,7 +148,10 @@ def _running(home: Home) -> SystemState:
         raise ServiceError(expected="a running system", got="none", where=str(home.root), do="run `penstock up`")
     if supervisor_mark(home) is None:
         raise ServiceError(
-            expected="a running supervisor", got="one that was killed", where=str(home.root), do="run `penstock up` or `penstock down`"
+            expected="a running supervisor",
+            got=state.fault or "one that was killed",
+            where=str(home.root),
+            do="run `penstock up` or `penstock down`",
         )
     return state
 

@@ -11,9 +11,10 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
+from schemas import headers
 from schemas.topics import load_topics
 from serving.cli.output import JsonOption, console, print_json
-from serving.connect import current_settings
+from serving.connect import connected_settings
 from serving.errors import ConfigError
 from serving.records import read_records
 from serving.topics import Change, apply_topics, plan_topics
@@ -44,7 +45,9 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print_json(list(specs))
         return
-    table = Table("topic", "key", "schema", "partitions", "clean-up", "written by", "read by")
+    table = Table()
+    for heading in ("topic", "key", "schema", "partitions", "clean-up", "written by", "read by"):
+        table.add_column(heading, overflow="fold")
     for spec in specs:
         kept = spec.retention or spec.min_compaction_lag or ""
         cells = (spec.name, spec.key, spec.schema, str(spec.partitions), f"{spec.cleanup} {kept}")
@@ -63,7 +66,7 @@ def tail(
     """Show the records of a topic as they come; with --from-beginning those that are there."""
     if topic not in load_topics():
         raise ConfigError(expected="a topic of topics.yaml", got=topic, where="the command line", do="run `penstock topics list`")
-    records = read_records(current_settings(), topic, from_beginning=from_beginning, follow=not from_beginning)
+    records = read_records(connected_settings(), topic, from_beginning=from_beginning, follow=not from_beginning)
     try:
         for message in islice(records, max_records):
             shown = as_shown(message)
@@ -83,7 +86,7 @@ def as_shown(message: Message) -> dict[str, Any]:
         "offset": message.offset(),
         "timestamp_ms": message.timestamp()[1],
         "key": readable(message.key()),
-        "headers": {str(header[0]): readable(header[1]) for header in message.headers() or ()},
+        "headers": {str(header[0]): readable(header[1]) for header in headers.pairs(message) or ()},
         "value": parsed(message.value()),
     }
 
@@ -117,11 +120,11 @@ def parsed(data: str | bytes | None) -> Any:
 
 
 def _admin() -> AdminClient:
-    return AdminClient({**current_settings().kafka(), "log_level": 0})
+    return AdminClient({**connected_settings().kafka(), "log_level": 0})
 
 
 def _plan() -> list[Change]:
-    return plan_topics(_admin(), load_topics().values(), prefix=current_settings().topic_prefix)
+    return plan_topics(_admin(), load_topics().values(), prefix=connected_settings().topic_prefix)
 
 
 def _show(changes: list[Change], *, as_json: bool) -> None:

@@ -9,7 +9,8 @@ import typer
 from rich.progress import Progress
 
 from serving.cli.output import JsonOption, console, errors, print_json
-from serving.connect import current_settings, redis_client
+from serving.connect import connected_settings
+from serving.reach import redis_client
 from serving.verify import Verifier, verify_until_settled
 
 app = typer.Typer()
@@ -25,7 +26,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Recount telemetry.raw, telemetry.events and the dead letters, and compare every counter; exit code 1 when anything is wrong."""
-    settings = current_settings()
+    settings = connected_settings()
     ids = None if acknowledged is None else acknowledged.read_text().split()
     verifier = Verifier(settings, redis_client(settings))
     with Progress(console=errors, transient=True) as bar:

@@ -13,7 +13,7 @@ from redis import Redis
 from schemas.dlq import DeadLetter
 from schemas.settings import Settings
 from serving.client import FeedClient
-from serving.connect import current_settings, redis_client
+from serving.connect import current_settings
 from serving.demo.sources import Flow, LoggedFlow, SimulatedFlow
 from serving.demo.story import BAD_USER, ChangedFeed, change_a_feed, send_bad_records
 from serving.demo.summary import DemoSummary, judged
@@ -23,6 +23,7 @@ from serving.parts import choose_parts
 from serving.percentile import percentile
 from serving.probe import FreshnessProbe
 from serving.producer import TelemetryProducer
+from serving.reach import redis_client
 from serving.reading import TopicReader, decoded
 from serving.state import read_state, supervisor_mark
 from serving.system import Wanted, down, up

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.validity import EARLIEST_MS, LATEST_MS
 from serving.errors import ConfigError
 from serving.kuairand.tables import ADVICE, integers, lists_of_integers, read_csv, read_parquet, texts
 
@@ -36,7 +40,12 @@ LOG_COLUMNS = [
     "is_profile_enter",
 ]
 SEQUENCE_COLUMNS = ["watch_seq", "like_seq", "long_watch_seq"]
+LONGEST_MS = 864_000_000
 VIDEO_COLUMNS = ["video_id", "author_id", "tag", "video_duration", "upload_dt", "music_id"]
+
+_EXPECTED = {"video_duration": f"milliseconds from 0 to {LONGEST_MS:,}", "upload_dt": "a day from 1990 to 2100 as YYYY-MM-DD"}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,25 +181,41 @@ def _read_catalogue(path: Path) -> Catalogue:
         video_id=integers(table, "video_id", path),
         author_id=texts(table, "author_id"),
         tags=[_tags(text) for text in texts(table, "tag")],
-        duration_ms=np.array([_duration_ms(text, path) for text in texts(table, "video_duration")], dtype=np.int64),
-        uploaded_ms=[_uploaded_ms(text, path) for text in texts(table, "upload_dt")],
+        duration_ms=np.array(_cells(table, "video_duration", path, _duration_ms), dtype=np.int64),
+        uploaded_ms=_cells(table, "upload_dt", path, _uploaded_ms),
         music_id=texts(table, "music_id"),
     )
+
+
+def _cells(table: pa.Table, column: str, path: Path, read: Callable[[str | None], T]) -> list[T]:
+    """Read each cell of a column of a CSV file; the header is line 1."""
+    values: list[T] = []
+    for line, text in enumerate(texts(table, column), 2):
+        try:
+            values.append(read(text))
+        except (ValueError, OverflowError):
+            where = f"{path} line {line}, column {column!r}"
+            raise ConfigError(expected=_EXPECTED[column], got=repr(text), where=where, do=ADVICE) from None
+    return values
 
 
 def _tags(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
 
 
-def _duration_ms(text: str | None, path: Path) -> int:
-    try:
-        return 0 if text is None else round(float(text))
-    except ValueError as error:
-        raise ConfigError(expected="milliseconds in column 'video_duration'", got=repr(text), where=str(path), do=ADVICE) from error
+def _duration_ms(text: str | None) -> int:
+    """Return a duration; raises ValueError or OverflowError where it is none, 0 where nothing is said."""
+    duration_ms = 0 if text is None else round(float(text))
+    if not 0 <= duration_ms <= LONGEST_MS:
+        raise ValueError(text)
+    return duration_ms
 
 
-def _uploaded_ms(text: str | None, path: Path) -> int | None:
-    try:
-        return None if text is None else int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError as error:
-        raise ConfigError(expected="days as YYYY-MM-DD in column 'upload_dt'", got=repr(text), where=str(path), do=ADVICE) from error
+def _uploaded_ms(text: str | None) -> int | None:
+    """Return the start of a day (UTC); raises ValueError or OverflowError where it is none."""
+    if text is None:
+        return None
+    uploaded_ms = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+    if not EARLIEST_MS <= uploaded_ms <= LATEST_MS:
+        raise ValueError(text)
+    return uploaded_ms

@@ -58,14 +58,30 @@ def integers(table: pa.Table, column: str, path: Path) -> NDArray[np.int64]:
     """
     values = table.column(column)
     if values.null_count:
+        row = values.is_null().index(pa.scalar(True)).as_py()
         raise ConfigError(
-            expected=f"a value in every row of column {column!r}", got=f"{values.null_count} empty ones", where=str(path), do=ADVICE
+            expected="a value in every row", got=f"{values.null_count} empty ones", where=_place(path, row, column), do=ADVICE
         )
     try:
         array = values.cast(pa.int64()).to_numpy()
-    except pa.ArrowException as error:
-        raise ConfigError(expected=f"whole numbers in column {column!r}", got=str(error), where=str(path), do=ADVICE) from error
+    except pa.ArrowException:
+        row = next(number for number, value in enumerate(values) if not _is_integer(value))
+        got = repr(values[row].as_py())
+        raise ConfigError(expected="a whole number", got=got, where=_place(path, row, column), do=ADVICE) from None
     return np.asarray(array, dtype=np.int64)
+
+
+def _is_integer(value: pa.Scalar) -> bool:
+    try:
+        value.cast(pa.int64())
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _place(path: Path, row: int, column: str) -> str:
+    """Return where a cell is: by the line of a CSV file, whose header is line 1, else by the row from 0."""
+    return f"{path} " + (f"line {row + 2}" if path.suffix == ".csv" else f"row {row}") + f", column {column!r}"
 
 
 def lists_of_integers(table: pa.Table, column: str, path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -40,7 +40,7 @@ class Finding:
     found, wanted : str
         What is there, and what should be.
     fix : str
-        How to get it; empty when `ok`.
+        How to get it; empty when there is nothing to do. Beside `ok`: it runs, but not everything comes of it.
     """
 
     name: str

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from schemas.feed import FeedRequest, FeedResponse
 from schemas.telemetry import Context
 from serving.client import FeedClient
-from serving.errors import PenstockError
+from serving.errors import PenstockError, kind_of
 from serving.producer import TelemetryProducer
 from serving.simulator.world import LANGUAGE, Person, World
 
@@ -126,7 +126,7 @@ class _Loop:
         error = done.exception()
         if error is not None:
             self.result.unanswered += 1
-            self.result.errors[str(error)[:200]] += 1
+            self.result.errors[kind_of(error)] += 1
             return
         page = done.result()
         self.result.answered += 1

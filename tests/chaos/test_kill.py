@@ -10,7 +10,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,42 +18,17 @@ from benchmarks.openloop import Load
 from schemas.feed import FeedRequest
 from schemas.telemetry import InteractionType, RawEvent
 from serving.client import FeedClient
-from serving.connect import current_settings, redis_client
+from serving.connect import current_settings
 from serving.errors import PenstockError, TransportError
 from serving.local.home import Home
-from serving.parts import choose_parts
 from serving.producer import TelemetryProducer
-from serving.publisher import Publisher
-from serving.simulator import World
+from serving.reach import redis_client
 from serving.state import PartState, read_state
-from serving.system import Wanted, down, up
 from serving.verify import Verification, Verifier, verify_until_settled
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 _KINDS = (InteractionType.IMPRESSION, InteractionType.WATCH_TIME, InteractionType.LONG_VIEW, InteractionType.LIKE, InteractionType.SKIP)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A whole system with a catalogue."""
-    root = tmp_path_factory.mktemp("chaos")
-    before = os.environ.get("PENSTOCK_HOME")
-    os.environ["PENSTOCK_HOME"] = str(root)
-    home = Home.default()
-    try:
-        up(home, Wanted(parts=choose_parts(), fresh=True), print)
-        settings = current_settings()
-        with Publisher(settings.kafka()) as publisher:
-            for item in World(seed=0, videos=500).catalogue(int(time.time() * 1000)):
-                publisher.publish("catalog.items", item.video_id, item)
-        yield home
-    finally:
-        down(home)
-        if before is None:
-            del os.environ["PENSTOCK_HOME"]
-        else:
-            os.environ["PENSTOCK_HOME"] = before
 
 
 class _Traffic(threading.Thread):

@@ -21,6 +21,7 @@ from dataflows.feed import build, side_tables
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
 from dataflows.part import Part
+from dataflows.reply_topics import ReplyTopics
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.chain import feed_pipeline
@@ -111,9 +112,8 @@ def step(tmp_path: Path) -> Step:
         engine=FeedEngine(tables=side_tables(), secret=SECRET, seed=0, worker="w", pipeline=chain),
         store=shelf,
         loader=SegmentLoader(tmp_path / "segments", on_failure=lambda announced, error: metrics.event("segment_not_loaded")),
-        topics=Topics(
-            prefix=PREFIX, responses="p.feed.responses", response_partitions=8, served="p.feed.served", letters="p.telemetry.dlq"
-        ),
+        topics=Topics(prefix=PREFIX, served="p.feed.served", letters="p.telemetry.dlq"),
+        replies=ReplyTopics(default="p.feed.responses", listed=[], own=[], look=lambda: {"p.feed.responses": 8}),
         metrics=metrics,
         log=part.log,
         future_skew_ms=1_000,
@@ -204,7 +204,8 @@ def test_a_request_is_done_when_all_its_output_is_delivered(step: Step) -> None:
 
 
 def test_expired_requests_are_dropped_and_done(step: Step) -> None:
-    assert step.ask(request(), fields=[(headers.DEADLINE_MS, b"12")]) == []
+    ago = str(time.time_ns() // 1_000_000 - 3_000).encode()
+    assert step.ask(request(), fields=[(headers.DEADLINE_MS, ago)]) == []
     assert step.done == [0]
     assert count(step, "expired") == 1
     soon = str(time.time_ns() // 1_000_000 + 60_000).encode()
@@ -232,7 +233,9 @@ def test_what_cannot_be_taken_is_answered_and_set_aside(step: Step, value: bytes
     assert response.error is not None
     assert (response.error.code, response.request_id, response.items) == (code, named, [])
     assert response.error.do
-    assert (letter.reason, letter.raw, letter.offset, set_aside.topic) == (code, value or b"", 0, "p.telemetry.dlq")
+    assert response.degradation_level is Level.ERROR
+    assert (letter.reason, letter.raw, letter.offset, set_aside.topic) == (code, (value or b"")[:65_536], 0, "p.telemetry.dlq")
+    assert letter.raw_size == (70_000 if code == "oversized" else None)
     assert set_aside.key == b"p.feed.requests/2/0/-1"
 
 
@@ -251,13 +254,6 @@ def test_an_answer_that_fails_does_not_stop_the_flow(step: Step, monkeypatch: py
     assert errors == {"bad": "internal", "good": None}
 
 
-def test_replies_go_where_they_were_asked_to_go(step: Step) -> None:
-    for asked, partition in ((b"5", 5), (b"\x00\x00\x00\x03", 3), (b"99", partition_for(b"r1", 8)), (b"x", partition_for(b"r1", 8))):
-        name = "kafka_replyPartition" if len(asked) == 4 else headers.REPLY_PARTITION
-        reply, _ = step.ask(request(request_id="r1", shadow=True), fields=[(name, asked)])
-        assert reply.partition == partition
-
-
 def test_headers_come_back(step: Step) -> None:
     sent = [(headers.CORRELATION_ID, b"c-7"), (headers.ATTEMPT, b"2"), (headers.TRACEPARENT, b"00-ab-cd-01"), ("other", b"x")]
     reply, lineage = step.ask(request(), fields=sent)
@@ -270,14 +266,48 @@ def test_headers_come_back(step: Step) -> None:
     assert dict(spring.headers)[headers.CORRELATION_ID] == dict(spring.headers)["kafka_correlationId"] == b"s"
 
 
-def test_a_header_that_is_no_sensible_number_or_far_too_long_stops_nothing(step: Step) -> None:
-    for number in (b"9" * 25, b"9" * 5_000):
-        fields = [(headers.ATTEMPT, number), (headers.DEADLINE_MS, number), (headers.REPLY_PARTITION, number)]
-        reply, lineage = step.ask(request(request_id="r1", shadow=True), fields=fields)
-        assert reply.partition == partition_for(b"r1", 8)
+def test_what_is_wrong_with_headers_is_answered_where_it_can_be_read(step: Step) -> None:
+    by_id = partition_for(b"r1", 8)
+    for name, value, code in (
+        (headers.REPLY_PARTITION, b"99", "invalid_value"),
+        (headers.REPLY_TOPIC, b"elsewhere", "invalid_value"),
+        (headers.DEADLINE_MS, b"1700000000", "implausible_time"),
+        (headers.DEADLINE_MS, b"9" * 5_000, "invalid_value"),
+        (headers.CORRELATION_ID, b"c" * 5_000, "oversized"),
+    ):
+        reply, letter = step.ask(request(request_id="r1"), fields=[(name, value)])
+        response = decode(FeedResponse, reply.value or b"")
+        assert response.error is not None
+        assert (response.error.code, response.error.path) == (code, f"header {name}")
+        assert (reply.topic, reply.partition, letter.topic) == ("p.feed.responses", by_id, "p.telemetry.dlq")
+    assert step.shelf.pages == {}
+
+
+def test_a_listed_reply_topic_gets_its_answers_and_its_errors(step: Step) -> None:
+    step.answering.replies.listed = ["orders.*"]
+    step.answering.replies.look = lambda: {"p.feed.responses": 8, "orders.replies": 2}
+    asked = [("kafka_replyTopic", b"orders.replies"), ("kafka_replyPartition", b"\0\0\0\1")]
+    reply, lineage = step.ask(request(request_id="r1"), fields=asked)
+    assert (reply.topic, reply.partition, lineage.topic) == ("orders.replies", 1, "p.feed.served")
+    reply, letter = step.ask(b"{", fields=asked)
+    assert (reply.topic, reply.partition, letter.topic) == ("orders.replies", 1, "p.telemetry.dlq")
+
+
+def test_it_is_measured_whether_a_deadline_was_over_on_arrival_or_passed_while_waiting(step: Step) -> None:
+    step.answering.wall_ms = lambda: NOW_MS + 20_000
+    for ahead_ms in (-4_000, 5_000):
+        assert step.ask(request(), fields=[(headers.DEADLINE_MS, str(NOW_MS + ahead_ms).encode())]) == []
+    sums = {
+        when: step.part.registry.get_sample_value("penstock_feed_expired_seconds_sum", {"when": when}) for when in ("on_arrival", "waiting")
+    }
+    assert sums == {"on_arrival": 24.0, "waiting": 15.0}
+
+
+def test_an_absurd_attempt_counts_as_the_first_and_a_long_trace_is_not_sent_back(step: Step) -> None:
+    for number in (b"9" * 25, b"-1", b"x"):
+        _, lineage = step.ask(request(request_id="r1", shadow=True), fields=[(headers.ATTEMPT, number)])
         assert decode(ServedRecord, lineage.value or b"").attempt == 1
-    reply, _ = step.ask(request(request_id="r2"), fields=[(headers.CORRELATION_ID, b"c" * 900_000), (headers.TRACEPARENT, b"t" * 9_000)])
-    assert dict(reply.headers)[headers.CORRELATION_ID] == b"r2"
+    reply, _ = step.ask(request(request_id="r2"), fields=[(headers.TRACEPARENT, b"t" * 9_000)])
     assert headers.TRACEPARENT not in dict(reply.headers)
 
 

@@ -58,7 +58,7 @@ def run(records: list[Recorded], size: int) -> dict[str, Any]:
     refused: list[Refused] = []
     taken = [Upsert(one.offset, message.key(), message.value()) for one in records for message in [one.message()]]
     for at in range(0, len(taken), size):
-        good, bad = upserts(taken[at : at + size])
+        good, bad, _ = upserts(taken[at : at + size])
         vectors |= good
         refused += bad
     letters = [{"offset": one.offset, "reason": why.reason.value, "got": why.got, "path": why.path} for one, why in refused]

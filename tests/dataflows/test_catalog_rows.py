@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataflows.catalog import readable
+from dataflows.catalog_segments import readable
 from schemas.catalog import ItemVector
 from schemas.codec import encode
 

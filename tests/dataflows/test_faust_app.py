@@ -6,6 +6,7 @@ import faust
 import pytest
 from pydantic import SecretStr
 
+from dataflows.catalog import CatalogFlow
 from dataflows.faust_app import credentials, make_app
 from dataflows.part import Part
 from schemas.dlq import LARGEST_LETTER
@@ -46,3 +47,9 @@ def test_a_certificate_authority_that_is_not_there_is_an_error(tmp_path: Path) -
 def test_the_producer_takes_the_largest_dead_letter(tmp_path: Path) -> None:
     app = make_app(Part("catalog", Settings(home=tmp_path)))
     assert app.conf.producer_max_request_size == LARGEST_LETTER
+
+
+def test_topics_of_tables_need_no_acknowledgement_so_that_their_silence_is_no_error(tmp_path: Path) -> None:
+    flow = CatalogFlow(Part("catalog", Settings(home=tmp_path)))
+    assert [table.changelog_topic.acks for table in (flow.vectors, flow.segments.announced)] == [False, False]
+    assert flow.items.acks

@@ -26,6 +26,7 @@ from dataflows.feed import build, side_tables
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
 from dataflows.part import Part
+from dataflows.reply_topics import ReplyTopics
 from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend
 from operators.chain import feed_pipeline
@@ -206,7 +207,8 @@ def run(records: Sequence[Recorded], store: Shelf, size: int, home: Path) -> lis
         engine=FeedEngine(tables=side_tables(), secret=SECRET, seed=0, worker="golden", pipeline=pipeline),
         store=store,
         loader=SegmentLoader(home / "segments", on_failure=lambda _announced, _error: None),
-        topics=Topics(prefix="", responses=RESPONSES, response_partitions=8, served=SERVED, letters=LETTERS),
+        topics=Topics(prefix="", served=SERVED, letters=LETTERS),
+        replies=ReplyTopics(default=RESPONSES, listed=[], own=[], look=lambda: {RESPONSES: 8}),
         metrics=metrics,
         log=part.log,
         future_skew_ms=1_000,

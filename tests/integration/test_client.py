@@ -6,6 +6,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -86,6 +87,17 @@ def test_a_request_that_does_not_fit_its_contract_is_refused_before_it_is_sent(s
         with pytest.raises(ContractError, match="limit"):
             client.feed("42", limit=0)
         assert client.counts.sent == 0
+
+
+@pytest.mark.parametrize("options", [{"reply_partition": 99}, {"max_in_flight": -1}])
+def test_a_client_that_cannot_be_made_leaves_no_connection_behind(settings: Settings, options: dict[str, int]) -> None:
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before = threads()
+    with pytest.raises((ContractError, ValueError), match=r"reply partition from 0 to 3, got 99|>= 0") as kept:
+        _client(settings, **options)
+    assert threads() == before, f"the client lives on in the frames of {kept.value!r}"
 
 
 def test_no_more_than_max_in_flight_wait_at_once(settings: Settings) -> None:

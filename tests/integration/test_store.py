@@ -181,3 +181,21 @@ def test_a_store_that_is_away_is_said_to_be_away() -> None:
         store.write([update(1, b"one")])
     with pytest.raises(StoreError, match="is Redis up"):
         store.append_page("u", page("r1", "a"), [])
+
+
+def test_keys_of_another_type_harm_their_person_only_and_are_put_right_by_the_next_write(store: UserStore, client: Redis) -> None:
+    client.hset(keys.user_state("odd"), "x", "y")
+    client.set(keys.user_served("odd"), "no list")
+    client.rpush(keys.user_seen("odd", GENERATION), "no bitmap")
+    client.rpush(keys.user_feat("odd"), "no hash")
+    store.write([update(1, b"right", "a", user_id="even")])
+    odd, even = store.read(["odd", "even"], [NOW_MS, NOW_MS])
+    assert (odd.available, odd.state, odd.pages, even.state) == (True, None, [], b"right")
+    assert store.append_pages([PageAppend("odd", page("r", "a"), odd.pages), PageAppend("even", page("r", "b"), even.pages)]) == [
+        True,
+        True,
+    ]
+    store.write([update(1, b"mended", "a", user_id="odd")])
+    (odd,) = store.read(["odd"], [NOW_MS])
+    assert (odd.state, odd.pages, len(odd.seen)) == (b"mended", [pack(page("r", "a"))], 1)
+    assert client.hget(keys.user_feat("odd"), "state") in {b"mended", "mended"}

@@ -8,73 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+import uuid
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from serving.errors import ConfigError, ServiceError
 from serving.local import Home, LocalKafka, LocalRedis
-from serving.parts import HOME_MARK, PartSpec
-from serving.state import PartState, SystemState, read_state, supervisor_mark
+from serving.parts import PartSpec
+from serving.state import read_state, supervisor_mark
 from serving.system import Wanted, down, up
+from tests.integration.running import PARTS, Start, came_back, eventually, parts_of, row
 
 pytestmark = pytest.mark.integration
-
-PARTS = Path(__file__).resolve().parents[1] / "parts"
-Start = Callable[..., SystemState | None]
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Home]:
-    """A home of its own, taken down whatever happens."""
-    home = Home(tmp_path / "home")
-    yield home
-    down(home)
-    assert not parts_of(home)
-
-
-@pytest.fixture
-def start(own: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Start tiny parts by name on the services of the session."""
-    monkeypatch.setenv("PYTHONPATH", str(PARTS))
-
-    def go(*names: str, wait: bool = True) -> SystemState | None:
-        parts = tuple(PartSpec(name, f"tiny_{name.partition('-')[0]}") for name in names)
-        return up(own, Wanted(parts=parts, bootstrap_servers=kafka, redis_url=redis_url, wait=wait, stop_within_s=1.0), lambda _text: None)
-
-    return go
-
-
-def parts_of(home: Home) -> list[int]:
-    """Process ids of all that runs for a home."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(HOME_MARK) == str(home.root) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
-
-
-def row(home: Home, name: str) -> PartState:
-    state = read_state(home)
-    assert state is not None
-    return next(part for part in state.parts if part.name == name)
-
-
-def came_back(home: Home, name: str, killed: int) -> bool:
-    return row(home, name).ready and row(home, name).pid != killed
-
-
-def eventually(what: Callable[[], bool], within_s: float = 15.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def test_parts_come_up_ready_and_go_down_without_a_trace(start: Start, own: Home) -> None:
@@ -82,7 +29,7 @@ def test_parts_come_up_ready_and_go_down_without_a_trace(start: Start, own: Home
 
     assert state is not None
     assert state.ready
-    assert [part.name for part in state.parts] == ["steady-0", "steady-1"]
+    assert [part.name for part in state.parts] == ["kafka", "redis", "steady-0", "steady-1"]
     eventually(lambda: row(own, "steady-0").last_progress_s is not None)
     steady = row(own, "steady-0")
     assert steady.status == "ready"
@@ -185,6 +132,7 @@ def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start,
     assert said["bootstrap_servers"] == kafka
     assert said["redis_url"] == redis_url
     assert {"name", "pid", "ready", "lag", "memory_mb", "restarts", "last_progress_s", "status"} <= said["parts"][0].keys()
+    assert said["warnings"] == []
     assert "steady" in command(own, "status").stdout
     assert '"event":"ready"' in command(own, "logs", "steady", "--json").stdout
     assert command(own, "logs", "nobody").returncode == 2
@@ -192,22 +140,36 @@ def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start,
     assert "nothing was running" in command(own, "down").stdout
 
 
-def test_two_checkouts_do_not_disturb_each_other(start: Start, own: Home, kafka: str, redis_url: str, tmp_path: Path) -> None:
-    start("steady")
-    pid = row(own, "steady").pid
-    other = Home(tmp_path / "other")
-    wanted = Wanted(parts=(PartSpec("steady", "tiny_steady"),), bootstrap_servers=kafka, redis_url=redis_url)
+def test_a_store_that_is_away_is_named_at_once_and_one_that_goes_away_is_not_ready(
+    own: Home, kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PARTS))
+    monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", f"t{uuid.uuid4().hex[:8]}.")
+    parts = (PartSpec("steady", "tiny_steady"),)
+    for servers, url, where in (
+        (kafka, "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0"),
+        ("127.0.0.1:1", "redis://127.0.0.1:1/0", "127.0.0.1:1"),
+    ):
+        began = time.monotonic()
+        with pytest.raises(ServiceError, match=f"got .*refused.*, at {where}; start it, or correct --"):
+            up(own, Wanted(parts=parts, bootstrap_servers=servers, redis_url=url, stop_within_s=1.0), lambda _text: None)
+        assert time.monotonic() - began < 5.0
+
+    store = LocalRedis(Home(tmp_path / "store").create(), port=0)
     try:
-        up(other, wanted, lambda _text: None)
-        assert parts_of(other) != parts_of(own)
+        url = store.start()
+        up(own, Wanted(parts=parts, bootstrap_servers=kafka, redis_url=url, stop_within_s=1.0), lambda _text: None)
+        assert (row(own, "redis").status, row(own, "kafka").status) == ("ready", "ready")
     finally:
-        assert down(other) == ["steady"]
-    assert parts_of(own) == [pid]
+        store.stop()
+    eventually(lambda: row(own, "redis").status == "unreachable")
+    assert "refused" in row(own, "redis").last_words
+    assert row(own, "steady").ready
 
 
 def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, redis_url: str) -> None:
     words = ["up", "--only", "ingest", "--bootstrap-servers", kafka, "--redis-url", redis_url]
-    env = {**os.environ, "PENSTOCK_HOME": str(own.root)}
+    env = {**os.environ, "PENSTOCK_HOME": str(own.root), "PENSTOCK_TOPIC_PREFIX": f"t{uuid.uuid4().hex[:8]}."}
     script = Path(sys.executable).with_name("penstock")
     process = subprocess.Popen([script, *words], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     eventually(lambda: bool(parts_of(own)))

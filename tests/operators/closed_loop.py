@@ -27,7 +27,7 @@ Read = dict[int, bytearray]
 
 
 class ClosedLoop:
-    """Folds, tables and engine of a small system; `now_ms` is its clock."""
+    """Folds, tables and engine of a small system; `now_ms` is its clock, `found` says how many candidates each source had last."""
 
     def __init__(self, catalogue: Iterable[CatalogItem], *, now_ms: int) -> None:
         self.now_ms = now_ms
@@ -36,12 +36,13 @@ class ClosedLoop:
         self.engine = FeedEngine(tables=self.tables, secret=SECRET, seed=0, worker="test")
         self.users, self.entities, self.co_watch, self.trending = UserProfiles(), EntityWindows(), CoWatch(change=0.0), Trending()
         self.states: dict[str, bytes] = {}
+        self.found: dict[str, int] = {}
         self._seen: dict[str, Read] = defaultdict(lambda: defaultdict(lambda: bytearray(SEEN_BITS // 8)))
         self._pages: dict[str, list[bytes]] = defaultdict(list)
         self._offset = self._asked = 0
         upserts = [Upsert(n, item.video_id.encode(), encode(item)) for n, item in enumerate(self.items.values())]
         feed(self.tables, [("catalog.items", item.video_id, encode(item)) for item in self.items.values()])
-        vectors, _ = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())(upserts)
+        vectors, _, _ = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())(upserts)
         feed(self.tables, [("catalog.vectors", name, encode(one)) for name, one in vectors.items() if one is not None])
 
     def delist(self, video_id: str) -> None:
@@ -77,6 +78,7 @@ class ClosedLoop:
         )
         if answer.page is not None:
             self._pages[user_id].append(pack(answer.page))
+        self.found = answer.served.candidate_counts()[0]
         return answer.response
 
     def _event(self, user_id: str, raw: RawEvent, context: Context | None) -> Event:

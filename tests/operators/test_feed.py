@@ -209,13 +209,13 @@ def test_an_item_carries_what_a_screen_needs() -> None:
     assert not {"duration_ms", "tags", "category", "language", "fields"} & msgspec.json.decode(encode(bare)).keys()
 
 
-def test_ids_that_events_made_up_do_not_shift_the_candidates_of_the_lineage() -> None:
+def test_a_list_with_ids_of_two_lines_is_refused_so_that_they_cannot_shift_the_candidates_of_the_lineage() -> None:
     made = tables([*(item(f"v{i}") for i in range(5)), trending("global", ["v1", "bad\nid", "v2", "\n"])])
     candidates = answer(made, read()).served.candidates
     ids = candidates.video_ids.split("\n")
-    assert sorted(ids) == [" ", "bad id", "v0", "v1", "v2", "v3", "v4"]
-    assert len(candidates.dropped) == len(ids)
-    assert [code > 0 for code in candidates.dropped] == [one in {"bad id", " "} for one in ids]
+    assert made.rejected == {"features.trending": 1}
+    assert sorted(ids) == ["v0", "v1", "v2", "v3", "v4"]
+    assert candidates.dropped == bytes(len(ids))
 
 
 def test_the_longest_id_of_any_script_carries_a_token() -> None:

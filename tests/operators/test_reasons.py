@@ -170,12 +170,13 @@ def test_every_reason_is_true_by_what_the_person_did(lived: Lived, limit: int) -
 
 def test_a_skip_a_glance_and_a_dislike_are_no_seeds_and_a_watch_is() -> None:
     said = {}
-    for name, kinds in {
+    lives: dict[str, list[tuple[Kind, float | None]]] = {
         "skipped": [(Kind.WATCH_TIME, 4.0), (Kind.SKIP, None)],
         "glanced": [(Kind.IMPRESSION, None), (Kind.WATCH_TIME, 0.4)],
         "disliked": [(Kind.LIKE, None), (Kind.NOT_INTERESTED, None)],
         "watched": [(Kind.WATCH_TIME, 6.0)],
-    }.items():
+    }
+    for name, kinds in lives.items():
         loop = ClosedLoop(CATALOGUE, now_ms=NOW_MS)
         loop.remember(UserHistory(user_id="other", watched=sorted(ITEMS)))
         loop.happen("me", [did(kind, "v1", NOW_MS - 100 + n, name=str(n), value=value) for n, (kind, value) in enumerate(kinds)])

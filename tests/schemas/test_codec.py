@@ -31,7 +31,17 @@ def structs_of(info: inspect.StructType) -> st.SearchStrategy[Any]:
 
 
 def integers_of(info: inspect.IntType) -> st.SearchStrategy[int]:
-    return st.integers(-(2**63) if info.ge is None else info.ge, 2**63 - 1 if info.le is None else info.le)
+    most = info.le if info.lt is None else info.lt - 1
+    return st.integers(-(2**63) if info.ge is None else info.ge, 2**63 - 1 if most is None else most)
+
+
+def lists_of(info: inspect.ListType) -> st.SearchStrategy[list[Any]]:
+    least = info.min_length or 0
+    return st.lists(values_of(info.item_type), min_size=least, max_size=max(3, least))
+
+
+def numbers_of(info: inspect.FloatType) -> st.SearchStrategy[float]:
+    return st.floats(info.ge, info.le, allow_nan=False, allow_infinity=False)
 
 
 def texts_of(info: inspect.StrType) -> st.SearchStrategy[str]:
@@ -43,12 +53,12 @@ DRAWN: dict[type[inspect.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.NoneType: lambda _: st.none(),
     inspect.BoolType: lambda _: st.booleans(),
     inspect.IntType: integers_of,
-    inspect.FloatType: lambda _: st.floats(allow_nan=False, allow_infinity=False),
+    inspect.FloatType: numbers_of,
     inspect.StrType: texts_of,
     inspect.BytesType: lambda _: st.binary(max_size=10),
     inspect.LiteralType: lambda info: st.sampled_from(info.values),
     inspect.EnumType: lambda info: st.sampled_from(list(info.cls)),
-    inspect.ListType: lambda info: st.lists(values_of(info.item_type), min_size=info.min_length or 0, max_size=3),
+    inspect.ListType: lists_of,
     inspect.VarTupleType: lambda info: st.lists(values_of(info.item_type), max_size=3).map(tuple),
     inspect.DictType: lambda info: st.dictionaries(values_of(info.key_type), values_of(info.value_type), max_size=2),
     inspect.UnionType: lambda info: st.one_of(*map(values_of, info.types)),

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas import catalog, features, feed, learning, telemetry, users
+from schemas import catalog, features, feed, learning, system, telemetry, users
 from schemas.base import Message
 from schemas.codec import decode, encode, pack, unpack
-from schemas.dlq import DeadLetter, ReasonCode
+from schemas.dlq import DeadLetter, LetterMark, ReasonCode
 from schemas.registry import MESSAGES
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -228,6 +228,16 @@ EXAMPLES: tuple[Message, ...] = (
         key=b"42",
         raw=b'{"user_id":"42","events":[]}',
     ),
+    LetterMark(
+        letter_id="telemetry.raw/2/1041/1",
+        action="sent",
+        at_ms=NOW,
+        topic="telemetry.raw",
+        partition=2,
+        offset=1_050,
+        reason="clocks are right",
+    ),
+    system.SystemRecord(system_id="00ff", host="feeds-1", home="/srv/feeds", up_since_ms=NOW - 5_000, at_ms=NOW, running=False),
 )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.telemetry import Context, InteractionType, RawEvent
+from schemas.codec import encode
+from schemas.telemetry import Context, InteractionType, RawEvent, TelemetryBatch
 from serving.errors import ContractError, TransportError
-from serving.producer import TelemetryProducer
+from serving.producer import LARGEST_BATCH, TelemetryProducer
 
 
 def _event(name: str, surface: str = "1") -> RawEvent:
@@ -16,8 +17,8 @@ def _event(name: str, surface: str = "1") -> RawEvent:
 
 
 def test_a_batch_that_is_too_large_is_reported_and_the_others_go_out() -> None:
-    producer = TelemetryProducer({"bootstrap.servers": "127.0.0.1:1"}, linger=60.0)
-    producer.send("large", [_event("e1", "x" * 2_000_000)])
+    producer = TelemetryProducer({"bootstrap.servers": "127.0.0.1:1", "message.max.bytes": "1000"}, linger=60.0)
+    producer.send("large", [_event(f"e{n}", "x" * 250) for n in range(10)])
     producer.send("small", [_event("e2")])
     with pytest.raises(TransportError, match=r"1 refused, the first: .*too large \(user large\)"):
         producer.flush(0.01)
@@ -30,3 +31,19 @@ def test_a_call_with_a_bad_event_sends_nothing() -> None:
     with pytest.raises(ContractError, match="event_id"):
         producer.send("42", [_event("good"), _event("")])
     producer.flush(0.01)
+
+
+def test_a_batch_that_is_larger_than_ingest_takes_goes_out_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[TelemetryBatch] = []
+
+    def take(_producer: TelemetryProducer, batch: TelemetryBatch, _value: bytes) -> None:
+        sent.append(batch)
+
+    monkeypatch.setattr(TelemetryProducer, "_produce", take)
+    producer = TelemetryProducer({"bootstrap.servers": "127.0.0.1:1"}, linger=60.0, batch_size=1_000)
+    events = [_event(f"e{n}", "😀" * 250) for n in range(1_000)]
+    producer.send("42", events, device_id="d", context=Context(region="DE"))
+    assert len(sent) > 1
+    assert [event for batch in sent for event in batch.events] == events
+    assert max(len(encode(batch)) for batch in sent) <= LARGEST_BATCH
+    assert {(batch.user_id, batch.device_id, batch.context) for batch in sent} == {("42", "d", Context(region="DE"))}

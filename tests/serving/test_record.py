@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from dataflows.secrets_file import token_secret
 from operators.replay.manifest import fingerprint
 from schemas.settings import Settings
-from serving.cli.record import instant_ms
+from serving.cli.instants import instant_ms
 from serving.errors import ConfigError
 from serving.record import record, secret_fingerprint
 

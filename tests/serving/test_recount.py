@@ -75,3 +75,21 @@ def test_minutes_that_no_window_reaches_any_more_do_not_matter() -> None:
 def test_an_entity_that_nobody_counted_must_be_empty() -> None:
     assert list(Recount().compare("video:w", _row(), [])) == []
     assert len(list(Recount().compare("video:w", _row(likes=1), []))) == 1
+
+
+def test_what_is_taken_back_leaves_the_total_and_the_newest_minute_that_holds_any() -> None:
+    """Likes in minutes 100 and 102, taken back in 105: the one of 102 goes."""
+    recount = Recount()
+    for n, (kind, minute) in enumerate(((InteractionType.LIKE, 100), (InteractionType.LIKE, 102), (InteractionType.UNLIKE, 105))):
+        recount.add(_event(kind, minute, n))
+    for entity in ("user:u", "user:u/tag:a", "video:v"):
+        assert list(recount.compare(entity, _row(likes=1), [Pane(100, _row(likes=1))])) == []
+
+
+def test_a_person_never_owes_a_like_and_a_video_does_until_it_comes() -> None:
+    recount = Recount()
+    recount.add(_event(InteractionType.UNLIKE, 100))
+    assert list(recount.compare("video:v", _row(), [])) == []
+    recount.add(_event(InteractionType.LIKE, 101, 1))
+    assert list(recount.compare("user:u", _row(likes=1), [Pane(101, _row(likes=1))])) == []
+    assert list(recount.compare("video:v", _row(), [Pane(101, _row(likes=1))])) == []

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from serving.parts import PARTS, PartSpec, choose_parts
-from serving.scrape import SILENT_AFTER_S, Scraper, read_plain
-from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, last_words
+from serving.scrape import SILENT_AFTER_S, Scraper, reading_of
+from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, WatchedRemote, last_words
 
 
 def test_the_first_restart_is_at_once_and_later_ones_wait_longer_and_longer() -> None:
@@ -49,11 +49,6 @@ def test_every_part_of_the_table_has_one_process_and_feed_has_as_many_as_asked_f
     names = [part.name for part in choose_parts(feed_workers=3)]
     assert len(set(names)) == len(names) == len(PARTS) + 2
     assert [name for name in names if name.startswith("feed-")] == ["feed-0", "feed-1", "feed-2"]
-
-
-def test_labelled_samples_and_comments_are_left_out_of_a_scrape() -> None:
-    text = '# TYPE a gauge\na 1.0\nb{le="0.5"} 2.0\nc_total 3e+06 1700000000\n'
-    assert read_plain(text) == {"a": 1.0, "c_total": 3_000_000.0}
 
 
 class Metrics(BaseHTTPRequestHandler):
@@ -100,3 +95,25 @@ def test_a_part_without_a_process_or_an_answer_has_no_reading(part: WatchedPart,
     part.port_file.write_text("no port")
     scraper.read(part)
     assert scraper.reading("part", 1) is None
+
+
+def test_a_store_of_somebody_else_that_is_away_is_not_ready_and_says_why() -> None:
+    said = ["connection refused"]
+    remote = WatchedRemote("redis", lambda: said[0])
+    scraper = Scraper([remote])
+    scraper.read(remote)
+    away = scraper.reading("redis", remote.pid)
+    assert away is not None
+    assert (away.ready, remote.last_words) == (False, "connection refused")
+    said[0] = ""
+    scraper.read(remote)
+    back = scraper.reading("redis", remote.pid)
+    assert back is not None
+    assert (back.ready, remote.last_words) == (True, "")
+
+
+def test_what_the_metrics_of_ingest_leave_out_comes_with_its_reading() -> None:
+    metrics = {"events": 500.0, "impressions": 0.0}
+    text = "penstock_ready 1.0\n" + "".join(f'penstock_ingest_signals_total{{signal="{name}"}} {n}\n' for name, n in metrics.items())
+    (warning,) = reading_of(1, text).warnings
+    assert warning.startswith("none of 500 events is an impression")

@@ -71,6 +71,7 @@ class Worker:
             "PENSTOCK_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "PENSTOCK_REDIS_URL": settings.redis_url,
             "PENSTOCK_TOPIC_PREFIX": settings.topic_prefix,
+            "PENSTOCK_REPLY_TOPICS": settings.reply_topics,
             "PENSTOCK_PART": name,
             "OPENBLAS_NUM_THREADS": "1",
         }

@@ -9,9 +9,13 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource
 from confluent_kafka import Producer
+from msgspec.structs import replace
 
 from dataflows.engine import run_to_end
-from dataflows.kafka import KafkaSink, KafkaSource, Outgoing, TransportError, partition_for, send
+from dataflows.kafka import KafkaSink, KafkaSource, Outgoing, Sizes, TransportError, partition_for, send
+from schemas.codec import decode
+from schemas.dlq import DeadLetter
+from schemas.topics import load_topics
 
 if TYPE_CHECKING:
     from tests.integration.kafka.conftest import Broker
@@ -145,3 +149,19 @@ def test_a_plain_sink_takes_the_messages_as_they_come() -> None:
     send("out", op.input("in", flow, TestingSource(items)), TestingSink(taken))
     run_to_end(flow, epoch=timedelta(seconds=10), store=None)
     assert taken == items
+
+
+def test_a_record_that_the_topic_refuses_becomes_a_letter_and_its_tag_comes_back(connection: Connection, broker: Broker) -> None:
+    topic, letters = broker.make_topic(), broker.make_topic()
+    counted: list[str] = []
+    delivered: list[str] = []
+    specs = load_topics()
+    named = [replace(specs["telemetry.events"], name=topic), replace(specs["telemetry.dlq"], name=letters)]
+    sizes = Sizes(named, prefix="", count=counted.append)
+    sizes.letters = letters
+    sink = KafkaSink(connection, sizes=sizes, on_delivered=delivered.append)
+    write(connection, [Outgoing(topic, b"k", b"x" * 2_000_000, tag="large"), Outgoing(topic, b"k", b"small", tag="small")], sink)
+    (small,), (letter,) = broker.read_all(topic), broker.read_all(letters)
+    assert (small.value(), counted, sorted(delivered)) == (b"small", [topic], ["large", "small"])
+    assert decode(DeadLetter, letter.value() or b"").raw_size == 2_000_000
+    assert dict(letter.headers() or [])["dlq_reason"] == b"oversized"

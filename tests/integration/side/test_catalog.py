@@ -49,7 +49,7 @@ def some(n: int, word: str = "pasta") -> dict[str, bytes]:
 
 def expected(records: list[tuple[str, bytes | None]]) -> dict[str, ItemVector]:
     make = VectorUpserts(vectors=ContentVectors(), simhash=SimHash())
-    good, _ = make([Upsert(offset, key.encode(), value) for offset, (key, value) in enumerate(records)])
+    good, _, _ = make([Upsert(offset, key.encode(), value) for offset, (key, value) in enumerate(records)])
     return {video_id: vector for video_id, vector in good.items() if vector is not None}
 
 

@@ -63,3 +63,26 @@ def test_vectors_wait_while_redis_is_away_and_the_newest_is_written(own_redis: L
     url = own_redis.start()
     view = VectorView(Settings(redis_url=url), structlog.stdlib.get_logger())
     asyncio.run(ridden_out(view, own_redis, url))
+
+
+def test_a_start_writes_only_what_redis_does_not_hold(own_redis: LocalRedis) -> None:
+    url = own_redis.start()
+    vectors: dict[str, bytes | None] = {f"v{n}": bytes([n]) * 64 for n in range(100)}
+
+    async def put(changed: dict[str, bytes | None]) -> None:
+        view = VectorView(Settings(redis_url=url), structlog.stdlib.get_logger())
+        view.put({**vectors, **changed})
+        await view.close()
+
+    def writes() -> int:
+        client = Redis.from_url(url)
+        try:
+            return int(client.info("commandstats").get("cmdstat_set", {"calls": 0})["calls"])
+        finally:
+            client.close()
+
+    asyncio.run(put({}))
+    assert writes() == 100
+    asyncio.run(put({"v7": b"\x00" * 64}))
+    assert writes() == 101
+    assert stored(url, "v7") == b"\x00" * 64

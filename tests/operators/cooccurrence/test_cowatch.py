@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import combinations
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,6 +167,19 @@ def test_what_was_shown_for_a_moment_is_no_watch_and_what_was_taken_to_is_one() 
     ):
         assert watching(event) == Watched("u", "v", 5, Origin(1, 2, 3), How.WATCHED), event
     assert watching(happened(Kind.FINISH, repeated=True)) is None
+
+
+@given(st.lists(st.tuples(people, videos, st.sets(st.sampled_from([Kind.WATCH_TIME, Kind.LONG_VIEW, Kind.LIKE, Kind.SKIP]))), max_size=40))
+def test_of_a_log_whose_feed_plays_by_itself_the_impressions_alone_decide(views: list[tuple[str, str, set[Kind]]]) -> None:
+    whole, shown = CoWatch(change=0), CoWatch(change=0)
+    for n, (user_id, video_id, outcomes) in enumerate(views):
+        for place, kind in enumerate((Kind.IMPRESSION, *sorted(outcomes))):
+            source = "derived" if kind in {Kind.LIKE, Kind.SKIP} else "upstream"
+            fields = {"user_id": user_id, "video_id": video_id, "origin": Origin(0, n, place), "source": source, "value": 9.0}
+            one = watching(msgspec.structs.replace(happened(kind), **fields))
+            for cowatch in (whole, shown) if kind is Kind.IMPRESSION else (whole,):
+                cowatch.on_batch([] if one is None else [one])
+    assert told(whole) == told(shown)
 
 
 def test_likes_and_finishes_alone_make_neighbours() -> None:

@@ -16,7 +16,7 @@ def record(offset: int, video_id: str, **fields: object) -> Upsert:
 
 
 def test_the_last_record_of_a_video_wins() -> None:
-    good, bad = MAKE([record(0, "a", tags=("x",)), record(1, "b"), record(2, "a", tags=("y",)), Upsert(3, b"b", None)])
+    good, bad, _ = MAKE([record(0, "a", tags=("x",)), record(1, "b"), record(2, "a", tags=("y",)), Upsert(3, b"b", None)])
     assert not bad
     assert list(good) == ["a", "b"]
     assert good["b"] is None
@@ -48,7 +48,7 @@ def test_records_that_fit_no_contract_are_refused_with_a_reason_and_stop_nothing
         Upsert(3, None, None),
         Upsert(4, b"\xff", None),
     ]
-    good, bad = MAKE([*wrong, record(5, "a")])
+    good, bad, _ = MAKE([*wrong, record(5, "a")])
     assert list(good) == ["a"]
     assert [refused.upsert for refused in bad] == wrong
     assert [(refused.error.reason.value, refused.error.path) for refused in bad] == [
@@ -61,6 +61,6 @@ def test_records_that_fit_no_contract_are_refused_with_a_reason_and_stop_nothing
 
 
 def test_an_id_of_two_lines_is_refused() -> None:
-    good, [bad] = MAKE([record(0, "a\nb"), record(1, "c")])
+    good, [bad], _ = MAKE([record(0, "a\nb"), record(1, "c")])
     assert list(good) == ["c"]
     assert bad.error.path == "$.video_id"

@@ -24,7 +24,7 @@ HOUR_MS = 3_600_000
 Kind = InteractionType
 
 
-def state_after(*events: Event | UserHistory, **settings: int | timedelta) -> UserState:
+def state_after(*events: Event | UserHistory | ProfileTold, **settings: int | timedelta) -> UserState:
     profiles = UserProfiles(**settings)  # type: ignore[arg-type]
     profiles.on_batch(events)
     (update,) = profiles.on_time(0)
@@ -166,6 +166,20 @@ def test_followed_creators_are_listed_once_and_the_list_is_bounded() -> None:
 def test_the_longest_idle_tag_makes_room() -> None:
     events = [event(n, Kind.LIKE, tags=(f"t{n}",)) for n in range(4)]
     assert sorted(state_after(*events, max_tags=3).tags) == ["t1", "t2", "t3"]
+
+
+def test_tags_of_a_quiz_count_as_a_little_interest_once_and_a_deleted_record_leaves_it() -> None:
+    told = [ProfileTold("u", T0_MS, Profile(quiz=quiz)) for quiz in (("cats",), ("cats", "dogs"), ("cats", "dogs"))]
+    state = state_after(*told)
+    assert {tag: one.weight for tag, one in state.tags.items()} == {"cats": 0.3, "dogs": 0.3}
+    assert (state.profile, state.updated_ms, state.seen_count) == (Profile(quiz=("cats", "dogs")), 0, 0)
+    gone = state_after(*told, ProfileTold("u", T0_MS))
+    assert (gone.profile, gone.tags) == (None, state.tags)
+
+
+def test_a_person_without_a_tag_left_to_hold_keeps_the_ones_that_something_happened_to_last() -> None:
+    events = [event(n, Kind.LIKE, tags=(tag,)) for n, tag in enumerate(("a", "b", "c", "a", "d"))]
+    assert list(state_after(*events, max_tags=3).tags) == ["c", "a", "d"]
 
 
 def test_versions_grow_with_every_event_also_after_being_forgotten() -> None:

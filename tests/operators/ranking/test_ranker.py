@@ -105,7 +105,7 @@ def test_online_weights_add_to_the_initial_ones_by_the_objective() -> None:
     objective = Objective(version="1", heads={"taken": 2.0, "like": -1.0, "nobody": 5.0})
     made = tables([record("models.online", "online", weights), record("control.objective", "feed", objective)])
     folded = OnlineRanker(initial=INITIAL).weights(ask(made))
-    assert folded.tolist() == pytest.approx((2.0 * (INITIAL["taken"].astype(float) + 0.5) - 1.0).tolist())
+    assert folded.tolist() == pytest.approx((2.0 * (INITIAL["taken"].astype(float) + 0.5) - (INITIAL["like"].astype(float) + 1.0)).tolist())
 
 
 @given(st.lists(st.sampled_from([-2.5, 0.0, 1.0, 1.5, math.nan, math.inf, -math.inf]), max_size=40), st.randoms(use_true_random=False))

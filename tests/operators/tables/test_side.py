@@ -137,9 +137,9 @@ def test_a_list_of_neighbours_waits_until_it_is_looked_at_and_only_the_newest_co
     assert made.videos.names(joined.rows) == ["c", "d", "a"]
     assert (joined.weights.tolist(), joined.places.tolist()) == ([0.25, 0.125, 1.0], [0, 0, 1])
     assert made.videos.find("b") == -1
-    feed(made, [("features.neighbours", "a", b"nonsense")])
-    made.neighbours.of(rows)
-    assert made.neighbours.rejected == 1
+    feed(made, [neighbours("a", {"f": 0.5}), ("features.neighbours", "a", b"nonsense")])
+    assert made.rejected == {"features.neighbours": 1}
+    assert made.videos.names(made.neighbours.of(rows).rows) == ["f", "a"]
 
 
 def test_windows_hold_the_minutes_that_they_say() -> None:

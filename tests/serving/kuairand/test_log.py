@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from serving.errors import ConfigError
 from serving.kuairand import ranked_rows, read_folder, request_id_for, row_of
+from serving.kuairand.log import VIDEO_COLUMNS
 
 WriteFolder = Callable[..., Path]
 REAL = Path(__file__).resolve().parents[4] / "shared" / "datasets" / "kuairand-pure"
@@ -96,15 +99,65 @@ def test_a_file_that_is_no_parquet_is_named(write_folder: WriteFolder) -> None:
 @pytest.mark.parametrize(
     ("videos", "message"),
     [
-        ("video_id,author_id,upload_dt,video_duration,music_id,tag\nx,1,2030-01-01,5,1,1\n", "whole numbers in column 'video_id'"),
-        ("video_id,author_id,upload_dt,video_duration,music_id,tag\n,1,2030-01-01,5,1,1\n", "a value in every row of column 'video_id'"),
-        ("video_id,author_id,upload_dt,video_duration,music_id,tag\n1,1,2030-01-01,long,1,1\n", "milliseconds in column 'video_duration'"),
-        ("video_id,author_id,upload_dt,video_duration,music_id,tag\n1,1,yesterday,5,1,1\n", "days as YYYY-MM-DD in column 'upload_dt'"),
+        (
+            "video_id,author_id,upload_dt,video_duration,music_id,tag\nx,1,2030-01-01,5,1,1\n",
+            "expected a whole number, got 'x', at .*line 2, column 'video_id'",
+        ),
+        (
+            "video_id,author_id,upload_dt,video_duration,music_id,tag\n,1,2030-01-01,5,1,1\n",
+            "a value in every row, got 1 empty ones, at .*line 2, column 'video_id'",
+        ),
+        (
+            "video_id,author_id,upload_dt,video_duration,music_id,tag\n1,1,2030-01-01,long,1,1\n",
+            "expected milliseconds .*, got 'long', at .*line 2, column 'video_duration'",
+        ),
+        (
+            "video_id,author_id,upload_dt,video_duration,music_id,tag\n1,1,yesterday,5,1,1\n",
+            "expected a day .*, got 'yesterday', at .*line 2, column 'upload_dt'",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(write_folder: WriteFolder, videos: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_folder(write_folder(videos=videos))
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            "inf",
+            "-inf",
+            "nan",
+            "1e400",
+            "-5",
+            "9" * 400,
+            "0001-01-01",
+            "9999-12-31",
+            "2030-01-01T10:00:00+02:00",
+            "12.0",
+            "0x10",
+            "1_000",
+        ]
+    ),
+    st.floats().map(repr),
+    st.integers().map(str),
+    st.dates().map(str),
+    st.text(st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters='",'), max_size=12),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(column=st.sampled_from(VIDEO_COLUMNS), cell=CELLS)
+def test_no_cell_of_the_catalogue_ends_in_anything_but_a_value_or_an_error_that_names_its_place(
+    write_folder: WriteFolder, column: str, cell: str
+) -> None:
+    good = {"video_id": "2", "author_id": "7", "tag": "1", "video_duration": "5", "upload_dt": "2030-01-01", "music_id": "5"}
+    rows = [",".join(VIDEO_COLUMNS), ",".join(good.values()), ",".join((good | {column: cell}).values())]
+    try:
+        read_folder(write_folder(videos="\n".join(rows) + "\n"))
+    except ConfigError as error:
+        assert error.where.endswith(f"video_features_basic_pure.csv line 3, column {column!r}")
 
 
 def test_an_empty_log_is_an_error(write_folder: WriteFolder) -> None:

@@ -71,7 +71,7 @@ def test_every_request_is_answered_or_not() -> None:
 
 def test_a_refused_request_is_an_unanswered_one() -> None:
     _, _, errors = _run("refuses")
-    assert errors == {"expected a place, got none, at FeedClient": 20}
+    assert errors == {"expected a place, got none": 20}
 
 
 def test_nobody_asks_while_waiting_for_a_page() -> None:

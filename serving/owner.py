@@ -1,0 +1,217 @@
+"""Whose the topics of a prefix are: one system's, so that a second one on the same topics is refused before it does harm."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import uuid
+from typing import NamedTuple
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.settings import Settings
+from schemas.system import SystemRecord
+from serving.errors import ConfigError, ContractError, PenstockError, ServiceError
+from serving.local.home import Home
+from serving.local.processes import write_whole
+from serving.publisher import Publisher
+from serving.reading import decoded
+
+TOPIC = "control.system"
+KEY = "system"
+BEAT_S = 5.0
+SILENT_AFTER_S = 20.0
+"""A system that has not written for so long counts as one that does not run."""
+_ANSWER_WITHIN_S = 5.0
+_LAST_FEW = 20
+
+_log = structlog.get_logger("penstock.supervisor")
+
+
+class Owner(NamedTuple):
+    """The newest record of a system, and the broker's stamp of it in epoch milliseconds."""
+
+    record: SystemRecord
+    stamped_ms: int
+
+    def runs(self, now_ms: int) -> bool:
+        """Tell whether the system was alive a moment ago."""
+        return self.record.running and now_ms - self.stamped_ms < SILENT_AFTER_S * 1_000
+
+    def described(self, now_ms: int) -> str:
+        """Return which system it is and how it is, for people."""
+        age_s = max(0, now_ms - self.stamped_ms) / 1_000
+        how = "runs" if self.runs(now_ms) else f"was last heard of {age_s:,.0f} s ago" if self.record.running else "is down"
+        return f"those of system {self.record.system_id} (home {self.record.home} on {self.record.host}), which {how}"
+
+
+def system_id(home: Home) -> str:
+    """Return the id of a home's system, made once."""
+    file = home.root / "system.id"
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_text(encoding="ascii").strip()
+    write_whole(file, uuid.uuid4().hex + "\n")
+    return file.read_text(encoding="ascii").strip()
+
+
+def own_record(home: Home, *, up_since_ms: int, running: bool = True) -> SystemRecord:
+    """Return what a home's system writes of itself at this moment."""
+    return SystemRecord(
+        system_id=system_id(home),
+        host=socket.gethostname()[:256],
+        home=str(home.root)[:4_096],
+        up_since_ms=up_since_ms,
+        at_ms=time.time_ns() // 1_000_000,
+        running=running,
+    )
+
+
+def newest_owner(settings: Settings) -> Owner | None:
+    """Return whose the topics are, None where nobody's.
+
+    Raises
+    ------
+    ServiceError
+        If the broker does not answer.
+    """
+    with contextlib.closing(_Tail(settings)) as tail:
+        return tail.newest()
+
+
+def refuse_second(settings: Settings, home: Home, *, take_over: bool) -> None:
+    """Refuse to start where the topics are another system's.
+
+    Parameters
+    ----------
+    settings : Settings
+        The broker and the prefix.
+    home : Home
+        Whose system is to start.
+    take_over : bool
+        Take the topics of a system that is gone for good.
+
+    Raises
+    ------
+    ConfigError
+        If they are another's, and it runs, or they are not to be taken over.
+    ServiceError
+        If the broker does not answer.
+    """
+    owner = newest_owner(settings)
+    now_ms = time.time_ns() // 1_000_000
+    if owner is None or not _is_other(owner, home, now_ms):
+        return
+    if take_over and not owner.runs(now_ms):
+        return
+    prefix = f"the prefix {settings.topic_prefix!r}" if settings.topic_prefix else "no prefix"
+    another = "start this one beside it with another PENSTOCK_TOPIC_PREFIX"
+    over = f"or stop it there; {SILENT_AFTER_S:g} s after it is gone, `penstock up --take-over` takes its topics"
+    if not owner.runs(now_ms):
+        over = "or start it from its own home; if that is lost, `penstock up --take-over` takes its topics"
+    raise ConfigError(
+        expected=f"topics that are nobody else's ({prefix})",
+        got=owner.described(now_ms),
+        where=f"{settings.topic_prefix}{TOPIC} on {settings.bootstrap_servers}",
+        do=f"{another}, {over}",
+    )
+
+
+def _is_other(owner: Owner, home: Home, now_ms: int) -> bool:
+    """Tell whether the topics are another system's; a copy of this home that runs elsewhere is another one."""
+    own = own_record(home, up_since_ms=0)
+    if owner.record.system_id != own.system_id:
+        return True
+    return owner.runs(now_ms) and (owner.record.host, owner.record.home) != (own.host, own.home)
+
+
+class Heart(threading.Thread):
+    """Writes every few seconds that this system runs, and notices when another one has taken the topics.
+
+    Parameters
+    ----------
+    settings : Settings
+        The broker and the prefix.
+    home : Home
+        Whose system it is.
+    """
+
+    def __init__(self, settings: Settings, home: Home) -> None:
+        super().__init__(name="heart", daemon=True)
+        self.fault = ""
+        self._settings = settings
+        self._home = home
+        self._up_since_ms = time.time_ns() // 1_000_000
+        self._ended = threading.Event()
+        self._claimed = False
+
+    def run(self) -> None:
+        """Beat until :meth:`end`, or until the topics are another's; a broker that does not answer is asked again."""
+        while not self._ended.is_set():
+            try:
+                with (
+                    contextlib.closing(_Tail(self._settings)) as tail,
+                    Publisher(self._settings.kafka(), topic_prefix=self._settings.topic_prefix) as publisher,
+                ):
+                    self._beat(tail, publisher)
+                    return
+            except (PenstockError, KafkaException) as error:
+                _log.warning("could not say that this system runs", error=str(error))
+                self._ended.wait(BEAT_S)
+
+    def end(self) -> None:
+        """Say that the system is down, where the topics are still ours, and stop."""
+        self._ended.set()
+        self.join(timeout=_ANSWER_WITHIN_S + 1.0)
+
+    def _beat(self, tail: _Tail, publisher: Publisher) -> None:
+        while True:
+            running = not self._ended.is_set()
+            owner = tail.newest() if self._claimed else None
+            now_ms = time.time_ns() // 1_000_000
+            if owner is not None and _is_other(owner, self._home, now_ms):
+                self.fault = f"expected topics that are ours, got {owner.described(now_ms)}, at {self._settings.topic_prefix}{TOPIC}"
+                return
+            publisher.publish(TOPIC, KEY, own_record(self._home, up_since_ms=self._up_since_ms, running=running))
+            publisher.flush(_ANSWER_WITHIN_S)
+            self._claimed = True
+            if not running:
+                return
+            self._ended.wait(BEAT_S)
+
+
+class _Tail:
+    """Reads the last few records of the topic."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.topic_prefix + TOPIC
+        own = {"group.id": "penstock.owner", "enable.auto.commit": False, "log_level": 0, "fetch.wait.max.ms": 50}
+        self._consumer = Consumer({**settings.kafka(), **own})
+
+    def newest(self) -> Owner | None:
+        try:
+            if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
+                return None
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
+            return self._read(max(low, high - _LAST_FEW), high)
+        except KafkaException as error:
+            raise ServiceError(expected="whose the topics are", got=str(error), where=self._topic, do="run `penstock status`") from None
+
+    def _read(self, start: int, end: int) -> Owner | None:
+        found: Owner | None = None
+        self._consumer.assign([TopicPartition(self._topic, 0, start)])
+        deadline = time.monotonic() + _ANSWER_WITHIN_S
+        while self._consumer.position([TopicPartition(self._topic, 0)])[0].offset < end and start < end:
+            message = self._consumer.poll(0.2)
+            if message is None and time.monotonic() > deadline:
+                raise ServiceError(expected="the end of the topic", got="no answer", where=self._topic, do="run `penstock status`")
+            if message is None or message.error() is not None or message.value() is None:
+                continue
+            with contextlib.suppress(ContractError):
+                found = Owner(decoded(SystemRecord, message), message.timestamp()[1])
+        return found
+
+    def close(self) -> None:
+        self._consumer.close()

@@ -1,0 +1,59 @@
+"""What stays silent in the data although every part runs: read from the metrics of ingest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+LEAST_EVENTS = 100
+"""Fewer events say nothing yet."""
+STRANGERS = 0.01
+"""Up to this share of the events may be about videos that have just been deleted."""
+SHORT_HORIZON_S = 24 * 3_600
+_SIGNALS = "penstock_ingest_signals_total"
+_CATALOGUE = "penstock_ingest_catalogue"
+_HORIZON = "penstock_ingest_id_horizon_seconds"
+_SAMPLE = re.compile(r'^(?P<name>[a-zA-Z0-9_:]+)(?:\{(?P<label>[a-z_]+)="(?P<value>[^"]*)"\})? (?P<number>\S+)')
+
+Samples = Mapping[tuple[str, str], float]
+
+
+def samples(exposition: str) -> dict[tuple[str, str], float]:
+    r"""Return the samples of a Prometheus exposition that have one label or none, by name and the label's value.
+
+    Examples
+    --------
+    >>> samples('# HELP a b\na_total{signal="events"} 3.0\nb 4.0\n')
+    {('a_total', 'events'): 3.0, ('b', ''): 4.0}
+    """
+    found = (_SAMPLE.match(line) for line in exposition.splitlines())
+    return {(match["name"], match["value"] or ""): float(match["number"]) for match in found if match is not None}
+
+
+def silences(found: Samples) -> list[str]:
+    """Return, for people, what is missing in the events and the catalogue, and what that makes impossible."""
+    said = _about_videos(found)
+    events = found.get((_SIGNALS, "events"), 0.0)
+    if events >= LEAST_EVENTS:
+        said += [f"none of {events:,.0f} events {text}" for signal, text in _EVENTS if found.get((_SIGNALS, signal)) == 0]
+        strangers = events - found.get((_SIGNALS, "listed_videos"), events)
+        if strangers > STRANGERS * events:
+            said.append(f"{strangers:,.0f} of {events:,.0f} events name a video_id that the catalogue does not have")
+    horizon_s = found.get((_HORIZON, ""))
+    if horizon_s is not None and 0 < horizon_s < SHORT_HORIZON_S:
+        said.append(f"event ids are remembered for {horizon_s / 3_600:.1f} h only: a repeat that comes later is counted twice")
+    return said
+
+
+_EVENTS = (
+    ("tracking_tokens", "carries a tracking_token: nothing trains the ranker"),
+    ("impressions", "is an impression: what was shown is not known to have been seen"),
+    ("regions", "carries context.region: no region has trending videos"),
+)
+
+
+def _about_videos(found: Samples) -> list[str]:
+    videos = found.get((_CATALOGUE, "videos"), 0.0)
+    if videos > 0 and found.get((_CATALOGUE, "with_category")) == 0:
+        return [f"none of {videos:,.0f} videos has a category: trending by category stays empty"]
+    return []

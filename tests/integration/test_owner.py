@@ -1,0 +1,115 @@
+"""The topics of a prefix are one system's."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.settings import Settings
+from serving.errors import ConfigError
+from serving.local import Home
+from serving.owner import Owner, newest_owner, system_id
+from serving.parts import PartSpec
+from serving.state import read_state, supervisor_mark
+from serving.system import Wanted, down, up
+from tests.integration.running import Start, eventually, parts_of, row
+
+pytestmark = pytest.mark.integration
+
+
+class Other:
+    """Another checkout."""
+
+    def __init__(self, home: Home, kafka: str, redis_url: str) -> None:
+        self.home = home
+        self.kafka = kafka
+        self.redis_url = redis_url
+
+    def up(self, *, take_over: bool = False) -> None:
+        parts = (PartSpec("steady", "tiny_steady"),)
+        wanted = Wanted(parts=parts, bootstrap_servers=self.kafka, redis_url=self.redis_url, take_over=take_over, stop_within_s=1.0)
+        up(self.home, wanted, lambda _text: None)
+
+    def owner(self) -> Owner | None:
+        """Whose the topics are."""
+        return newest_owner(Settings(bootstrap_servers=self.kafka, topic_prefix=os.environ["PENSTOCK_TOPIC_PREFIX"]))
+
+    def owner_id(self) -> str:
+        owner = self.owner()
+        return "" if owner is None else owner.record.system_id
+
+
+@pytest.fixture
+def other(tmp_path: Path, kafka: str, redis_url: str) -> Iterator[Other]:
+    """Another checkout, down at the end."""
+    other = Other(Home(tmp_path / "other"), kafka, redis_url)
+    yield other
+    down(other.home)
+
+
+def test_two_checkouts_with_prefixes_of_their_own_do_not_disturb_each_other(
+    start: Start, own: Home, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("steady")
+    pid = row(own, "steady").pid
+    monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", f"u{uuid.uuid4().hex[:8]}.")
+    other.up()
+    assert parts_of(other.home) != parts_of(own)
+    assert down(other.home) == ["steady"]
+    assert parts_of(own) == [pid]
+
+
+def test_a_second_system_on_the_same_topics_is_refused_and_takes_them_over_only_when_the_first_is_gone(
+    start: Start, own: Home, other: Other
+) -> None:
+    start("steady")
+    eventually(lambda: other.owner() is not None)
+    for take_over in (False, True):
+        with pytest.raises(ConfigError, match="expected topics that are nobody else's .*, which runs, at .*PENSTOCK_TOPIC_PREFIX"):
+            other.up(take_over=take_over)
+    assert not parts_of(other.home)
+
+    down(own)
+    with pytest.raises(ConfigError, match="which is down, at .*--take-over"):
+        other.up()
+    other.up(take_over=True)
+    eventually(lambda: other.owner_id() == system_id(other.home))
+    with pytest.raises(ConfigError, match="which runs"):
+        start("steady")
+    down(other.home)
+    owner = other.owner()
+    assert owner is not None
+    assert not owner.record.running
+
+
+def test_a_system_whose_topics_are_taken_by_another_stops_its_parts_and_says_so(
+    start: Start, own: Home, other: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("steady")
+    eventually(lambda: other.owner_id() == system_id(own))
+    monkeypatch.setattr("serving.owner.SILENT_AFTER_S", -1.0)  # as if it had been silent, cut off from the broker
+    other.up(take_over=True)
+    eventually(lambda: supervisor_mark(own) is None, within_s=30)
+    assert not parts_of(own)
+    state = read_state(own)
+    assert state is not None
+    assert "those of system" in state.fault
+    assert row(other.home, "steady").ready
+
+
+def test_the_prefix_of_the_first_start_stays_with_the_home(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = start("steady")
+    assert first is not None
+    assert first.topic_prefix == os.environ["PENSTOCK_TOPIC_PREFIX"]
+    down(own)
+    monkeypatch.delenv("PENSTOCK_TOPIC_PREFIX")
+    again = start("steady")
+    assert again is not None
+    assert again.topic_prefix == first.topic_prefix
+    monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", "another.")
+    with pytest.raises(ConfigError, match=r"expected topic_prefix .*, got PENSTOCK_TOPIC_PREFIX='another\.'"):
+        start("steady")

@@ -1,0 +1,65 @@
+"""What is told of data that stays silent: from the text that ingest's metrics are."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from serving.silence import samples, silences
+
+FINE = {"events": 1_000, "impressions": 400, "tracking_tokens": 900, "regions": 1_000, "listed_videos": 1_000}
+
+
+def exposition(signals: dict[str, int], catalogue: dict[str, int] | None = None, horizon_s: float | None = None) -> str:
+    """What a process with these metrics serves."""
+    registry = CollectorRegistry()
+    counter = Counter("penstock_ingest_signals", "x", ["signal"], registry=registry)
+    for name, value in signals.items():
+        counter.labels(name).inc(value)
+    gauge = Gauge("penstock_ingest_catalogue", "x", ["what"], registry=registry)
+    for name, value in (catalogue or {}).items():
+        gauge.labels(name).set(value)
+    if horizon_s is not None:
+        Gauge("penstock_ingest_id_horizon_seconds", "x", registry=registry).set(horizon_s)
+    return generate_latest(registry).decode()
+
+
+def said(*args: object, **named: object) -> list[str]:
+    return silences(samples(exposition(*args, **named)))  # type: ignore[arg-type]
+
+
+def test_a_system_that_gets_everything_and_one_that_tells_nothing_are_quiet() -> None:
+    assert said(FINE, {"videos": 10, "with_category": 10}, 7 * 86_400.0) == []
+    assert silences(samples("penstock_ready 1.0\n")) == []
+    assert silences({}) == []
+
+
+@pytest.mark.parametrize(
+    ("signal", "words"),
+    [
+        ("impressions", "none of 1,000 events is an impression"),
+        ("tracking_tokens", "none of 1,000 events carries a tracking_token"),
+        ("regions", "none of 1,000 events carries context.region"),
+    ],
+)
+def test_what_no_event_has_is_named(signal: str, words: str) -> None:
+    (told,) = said(FINE | {signal: 0})
+    assert told.startswith(words)
+    assert said(FINE | {signal: 1}) == []
+
+
+def test_events_about_videos_that_nobody_listed_are_counted_beyond_a_few() -> None:
+    assert said(FINE | {"listed_videos": 995}) == []
+    (told,) = said(FINE | {"listed_videos": 40})
+    assert told == "960 of 1,000 events name a video_id that the catalogue does not have"
+
+
+def test_a_few_events_say_nothing_yet() -> None:
+    assert said({"events": 99, "impressions": 0, "tracking_tokens": 0, "regions": 0, "listed_videos": 0}) == []
+
+
+def test_a_catalogue_without_categories_and_a_short_memory_are_named() -> None:
+    (about_videos, about_ids) = said(FINE, {"videos": 12, "with_category": 0}, 2 * 3_600.0)
+    assert about_videos.startswith("none of 12 videos has a category")
+    assert about_ids.startswith("event ids are remembered for 2.0 h only")
+    assert said(FINE, {"videos": 0, "with_category": 0}, 0.0) == []
