@@ -67,10 +67,10 @@ class LetterMark(Message, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "penstock.control.letter"
 
-    letter_id: str
+    letter_id: Annotated[str, Meta(min_length=1, max_length=512)]
     action: Literal["sent", "purged"]
     at_ms: EpochMs
-    topic: str = ""
+    topic: Annotated[str, Meta(max_length=256)] = ""
     partition: int = -1
     offset: int = -1
     reason: Annotated[str, Meta(max_length=512)] = ""

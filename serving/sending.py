@@ -24,8 +24,8 @@ from serving.publisher import Publisher
 TOPICS = {"events": "telemetry.raw", "catalogue": "catalog.items", "users": "users.records", "history": "telemetry.history"}
 MAX_BAD_TOLD = 20
 _TELL_EVERY = 100
-_BROKERS_LARGEST = 1_000_000
-"""Bytes of a record that a topic without a bound of its own takes, with room for its key and headers."""
+_HEADER_BYTES = 128
+"""Room for the headers of a record, but for the key, which stands in one of them again."""
 
 
 @dataclass(slots=True)
@@ -137,11 +137,11 @@ def _produce(settings: Settings, on_event: Callable[[str], None]) -> _Channel:
 def _publish(kind: str, settings: Settings) -> _Channel:
     publisher = Publisher(settings.kafka(), topic_prefix=settings.topic_prefix)
     topic, read = TOPICS[kind], READERS[kind]
-    largest = load_topics()[topic].max_message_bytes or _BROKERS_LARGEST
+    largest = load_topics()[topic].record_bytes
 
     def send(line: bytes) -> bool:
         record = read(line)
-        size = len(encode(record.message))
+        size = len(encode(record.message)) + 2 * len(record.key.encode()) + _HEADER_BYTES
         if size > largest:
             raise DecodeError(ReasonCode.OVERSIZED, expected=f"a record of at most {largest:,} bytes", got=f"{size:,} bytes", path="$")
         publisher.publish(topic, record.key, record.message)

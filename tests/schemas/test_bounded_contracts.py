@@ -9,14 +9,26 @@ from msgspec import inspect
 
 from schemas.base import Message
 from schemas.catalog import CatalogItem, Moderation
+from schemas.dlq import LetterMark
 from schemas.feed import FeedRequest
 from schemas.learning import Objective
 from schemas.registry import MESSAGES
+from schemas.system import SystemRecord
 from schemas.telemetry import TelemetryBatch, UserHistory
 from schemas.topics import load_topics
 from schemas.users import UserRecord
 
-INPUTS: tuple[type[Message], ...] = (TelemetryBatch, UserHistory, UserRecord, CatalogItem, FeedRequest, Moderation, Objective)
+INPUTS: tuple[type[Message], ...] = (
+    TelemetryBatch,
+    UserHistory,
+    UserRecord,
+    CatalogItem,
+    FeedRequest,
+    Moderation,
+    Objective,
+    LetterMark,
+    SystemRecord,
+)
 OURS = {"ingest", "features", "trending", "cooccurrence", "catalog", "feed", "labels", "learning"}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from schemas.dlq import DeadLetter, LetterMark, ReasonCode
+from serving.dlq import sendable
 from serving.letters import Chains, Wanted, users_of
 
 RAW = ("telemetry.raw", 1)
@@ -115,3 +117,11 @@ def test_letters_are_chosen_by_everything_that_is_said(wanted: Wanted, offsets: 
 def test_who_a_letter_is_about_is_its_key_or_its_user_id() -> None:
     assert users_of(letter(1, key=b"a", raw=b'{"user_id":"b"}')) == {"a", "b"}
     assert users_of(letter(1, key=b"\xff", raw=b"[" * 100_000)) == set()
+
+
+def test_a_letter_that_holds_only_the_beginning_of_its_record_is_not_sent_again() -> None:
+    cut, whole = msgspec.structs.replace(letter(1), raw_size=5_000_000), letter(2)
+    good, why = sendable([cut, whole])
+    assert good == [whole]
+    (said,) = why
+    assert said.startswith(f"expected the whole record of 5000000 bytes, got its first 2, at {cut.letter_id};")

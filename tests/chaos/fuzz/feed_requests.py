@@ -10,7 +10,7 @@ from typing import NamedTuple
 from schemas import headers
 from tests.chaos.fuzz.pieces import NO_OBJECTS, Clock, Fields, Way, garble, number, spoil, text, written
 
-Headers = list[tuple[str, bytes | None]]
+Headers = list[tuple[str, str | bytes | None]]
 ALIASES = {"correlation": "kafka_correlationId", "topic": "kafka_replyTopic", "partition": "kafka_replyPartition"}
 
 

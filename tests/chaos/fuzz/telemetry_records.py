@@ -42,14 +42,10 @@ class RawPayload(NamedTuple):
     fates: str
 
 
-class _Head(msgspec.Struct):
+class _Envelope(msgspec.Struct):
     user_id: Id
     device_id: Id | None = None
-    context: dict[str, object] | None = None
-
-
-class _Envelope(_Head):
-    context: Context | None = None  # type: ignore[assignment]
+    context: Context | None = None
 
 
 class RawPayloads:
@@ -110,14 +106,15 @@ class RawPayloads:
                 b"context": self._odd_context,
             }
             spoil(fields, rng, ways, (b"user_id",))
-        head = written(fields, rng)
+        fits = _fits(_Envelope, written({name: piece for name, piece in fields.items() if name != b"context"}, rng))
+        fits_whole = _fits(_Envelope, written(fields, rng))
         events = [self._event() for _ in range(n)]
         value = written({**fields, b"events": b"[" + b",".join(events) + b"]"}, rng)
         if rng.random() < 0.0001:  # up to the largest record that is read, one byte more, and what the topic takes at most
             value = _padded(value, rng.choice((MAX_RECORD, MAX_RECORD + 1, 1_000_000)))
-        if not _fits(_Head, head) or not 0 < n <= MAX_EVENTS or len(value) > MAX_RECORD:
+        if not fits or not 0 < n <= MAX_EVENTS or len(value) > MAX_RECORD:
             return RawPayload(self._key(user), value, Fate.WHOLE)
-        fates = "".join(map(self._fate, events)) if _fits(_Envelope, head) else Fate.EITHER
+        fates = "".join(map(self._fate, events)) if fits_whole else Fate.EITHER
         return RawPayload(self._key(user), value, fates)
 
     def _key(self, user: bytes) -> bytes | None:
@@ -142,7 +139,7 @@ class RawPayloads:
             fields[b"context"] = self._context()
         odd = rng.random() < 0.3
         if odd:
-            ways = {
+            ways: dict[bytes, Way] = {
                 b"event_id": self._odd_event_id,
                 b"video_id": partial(text, bound=128),
                 b"interaction_type": lambda r: r.choice((b'"stare"', b'"LIKE"', b"null", b"3", b'""', b'"watch_100"', b'"\\ud83d"')),

@@ -14,9 +14,10 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from serving.connect import current_settings, redis_client
+from serving.connect import current_settings
 from serving.local.home import Home
-from serving.scrape import read_plain
+from serving.reach import redis_client
+from serving.silence import samples
 from serving.state import SystemState, read_state
 from serving.verify import Verification, Verifier, verify_until_settled
 from tests.chaos.fuzz.accounts import Account, accounts, refused_by_features
@@ -139,5 +140,5 @@ def _rejected(home: Home) -> int:
     """Return how many records the features part says that it rejected."""
     port = int((home.run / "features.port").read_text(encoding="ascii"))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        values = read_plain(answer.read().decode())
-    return next(int(value) for name, value in values.items() if name.endswith("features_rejected_total"))
+        found = samples(answer.read().decode())
+    return int(found["penstock_features_rejected_total", ""])
