@@ -62,7 +62,7 @@ class Feed:
 
 def check_catalogue_part(record: KeyedRecord, expected: Read) -> None:
     """The catalogue part keeps no items: what it made of a record is seen by the vector."""
-    made, refused = VectorUpserts(vectors=VECTORS, simhash=SimHash())([Upsert(0, record.key, record.value)])
+    made, refused, _ = VectorUpserts(vectors=VECTORS, simhash=SimHash())([Upsert(0, record.key, record.value)])
     assert len(refused) == (expected is None)
     assert list(made) == ([] if expected is None else [expected[0]])
     if expected is not None:
