@@ -30,6 +30,8 @@ Saved: TypeAlias = State | tuple[int, bytes]
 
 HEAD = "head"
 END_OF_TIME_MS = 2**53
+SOONEST = timedelta(minutes=1)
+"""How often a bucket is looked at that may have been forgotten, at most."""
 AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -99,7 +101,9 @@ class _Key(StatefulBatchLogic[Item, Any, Saved], Generic[In, Out]):
         return out + self._ask() if self._pace.due else out, self.RETAIN
 
     def on_notify(self) -> tuple[Iterable[Any], bool]:
-        """Ask the operator for what is due."""
+        """Ask the operator for what is due; give up a bucket that it has forgotten, on disk too."""
+        if self._bucket is not None:
+            return (), self._operator.has_forgotten(self._bucket)
         return self._ask(), self.RETAIN
 
     def on_eof(self) -> tuple[Iterable[Any], bool]:
@@ -107,8 +111,11 @@ class _Key(StatefulBatchLogic[Item, Any, Saved], Generic[In, Out]):
         return (self._operator.on_time(END_OF_TIME_MS) if self._bucket is None else ()), self.RETAIN
 
     def notify_at(self) -> datetime | None:
-        """Return when the head is to ask."""
-        return self._pace.due_at() if self._bucket is None and self._operator.pending else None
+        """Return when the head is to ask, or when a bucket may be forgotten."""
+        if self._bucket is None:
+            return self._pace.due_at() if self._operator.pending else None
+        after = self._operator.forgets_after
+        return None if after is None else datetime.now(UTC) + max(after, SOONEST)
 
     def snapshot(self) -> Saved:
         """Return this key's part of the state."""

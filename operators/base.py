@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 In = TypeVar("In")
@@ -151,6 +152,15 @@ class BucketedOperator(StreamOperator[In, Out]):
     @property
     def pending(self) -> bool:
         """Whether `on_time` has something to return."""
+        return False
+
+    @property
+    def forgets_after(self) -> timedelta | None:
+        """After what time a bucket that was not touched may have lost its state; None where it keeps it until it is touched."""
+        return None
+
+    def has_forgotten(self, bucket: int) -> bool:
+        """Return whether a bucket has lost its state since it was touched; asked where `forgets_after` says so."""
         return False
 
     @abstractmethod

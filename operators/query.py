@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from hashlib import blake2b, shake_128
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from schemas.feed import DEFAULT_AGE, FeedRequest, ReadState
 from schemas.locale import language_of, region_of
 
 Rows = NDArray[np.intp]
+M = TypeVar("M", UserState, ServedPage)
 
 SESSION_MS = 30 * 60_000
 MAX_RECENT = 50
@@ -153,14 +155,9 @@ class Query:
         return interest
 
     @cached_property
-    def last_5_minutes(self) -> Lately:
-        """What the person did in the last 5 minutes."""
-        return lately(self.state, minutes=5, now_ms=self.now_ms, tags=self.tables.tags)
-
-    @cached_property
-    def last_30_minutes(self) -> Lately:
-        """What the person did in the last 30 minutes."""
-        return lately(self.state, minutes=30, now_ms=self.now_ms, tags=self.tables.tags)
+    def lately(self) -> dict[int, Lately]:
+        """What the person did in the last 5 and the last 30 minutes, by the number of minutes."""
+        return lately(self.state, now_ms=self.now_ms, tags=self.tables.tags)
 
     @cached_property
     def liked_categories(self) -> list[int]:
@@ -277,7 +274,7 @@ def query(
         Age in years of somebody of whom no age is known.
     """
     tables.items.hash_new_rows()
-    pages = [page for page in map(_page, read.pages) if page is not None]
+    pages = [page for page in (_read(ServedPage, data) for data in read.pages) if page is not None]
     repeated = [page for page in pages if page.after and page.after == request.cursor]
     return Query(
         tables=tables,
@@ -285,7 +282,7 @@ def query(
         request_id=request_id,
         now_ms=now_ms,
         available=read.available,
-        state=_state(read.state),
+        state=_read(UserState, read.state),
         seen=tuple(read.seen[generation] for generation in sorted(read.seen)),
         pages=tuple(page for page in pages if now_ms - page.at_ms < SESSION_MS and page.request_id != request_id),
         seed=blake2b(f"{seed}/{request_id}".encode(), digest_size=16).digest(),
@@ -294,17 +291,8 @@ def query(
     )
 
 
-def _state(data: bytes | None) -> UserState | None:
-    if data is None:
-        return None
+def _read(kind: type[M], data: bytes | None) -> M | None:
     try:
-        return unpack(UserState, data)
-    except DecodeError:
-        return None
-
-
-def _page(data: bytes) -> ServedPage | None:
-    try:
-        return unpack(ServedPage, data)
+        return None if data is None else unpack(kind, data)
     except DecodeError:
         return None

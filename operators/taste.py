@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add, itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ from schemas.features import PANE_MS, Counter, Pane, Taken, UserState
 RECENCY = 0.95
 TAKEN = (Counter.LONG_VIEWS, Counter.LIKES, Counter.SHARES, Counter.COMMENTS, Counter.SAVES, Counter.FOLLOWS)
 PASSED = (Counter.SKIPS, Counter.NEGATIVES)
+MINUTES = (5, 30)
+
+_taken, _passed = itemgetter(*TAKEN), itemgetter(*PASSED)
 
 
 class Taste(NamedTuple):
@@ -73,21 +77,28 @@ class Lately(NamedTuple):
     tag_passed: NDArray[np.float64]
 
 
-def lately(state: UserState | None, *, minutes: int, now_ms: int, tags: Keyed) -> Lately:
-    """Sum a person's one-minute panes over (now - minutes, now]."""
-    taken, passed = np.zeros(tags.capacity), np.zeros(tags.capacity)
-    if state is None:
-        return Lately(0, 0, 0, taken, passed)
-    newest_minute = now_ms // PANE_MS
-    after = newest_minute - minutes
-    for tag, one in state.tags.items():
-        row = tags.find(tag) if one.panes and one.panes[-1].minute > after else -1
-        if row >= 0:
-            taken[row] = _sum(one.panes, TAKEN, after, newest_minute)
-            passed[row] = _sum(one.panes, PASSED, after, newest_minute)
-    shown, liked, left = (_sum(state.panes, which, after, newest_minute) for which in ((Counter.IMPRESSIONS,), TAKEN, PASSED))
-    return Lately(shown, liked, left, taken, passed)
+def lately(state: UserState | None, *, now_ms: int, tags: Keyed) -> dict[int, Lately]:
+    """Sum a person's one-minute panes over (now - m, now], by m: the last 5 and the last 30 minutes."""
+    sums = {minutes: (np.zeros(tags.capacity), np.zeros(tags.capacity)) for minutes in MINUTES}
+    now_minute = now_ms // PANE_MS
+    if state is not None:
+        for tag, one in state.tags.items():
+            row = tags.find(tag) if one.panes and one.panes[-1].minute > now_minute - max(MINUTES) else -1
+            if row >= 0:
+                for minutes, (_, taken, passed) in _sums(one.panes, now_minute).items():
+                    sums[minutes][0][row], sums[minutes][1][row] = taken, passed
+    whole = _sums([] if state is None else state.panes, now_minute)
+    return {minutes: Lately(shown, taken, passed, *sums[minutes]) for minutes, (shown, taken, passed) in whole.items()}
 
 
-def _sum(panes: Sequence[Pane], counters: Sequence[Counter], after: int, until: int) -> int:
-    return sum(pane.counts[counter] for pane in panes if after < pane.minute <= until for counter in counters)
+def _sums(panes: Sequence[Pane], now_minute: int) -> dict[int, list[int]]:
+    """Return impressions, what was taken to and what was passed, by the length of the window."""
+    sums = {minutes: [0, 0, 0] for minutes in MINUTES}
+    for pane in panes:
+        age = now_minute - pane.minute
+        if 0 <= age < max(MINUTES):
+            counted = (pane.counts[Counter.IMPRESSIONS], sum(_taken(pane.counts)), sum(_passed(pane.counts)))
+            for minutes, window in sums.items():
+                if age < minutes:
+                    window[:] = map(add, window, counted)
+    return sums

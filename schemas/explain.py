@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -130,6 +131,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= MAX_GOT else text[:MAX_GOT] + "…"
 
 
+@lru_cache(maxsize=1_024)
 def _allowed(kind: type, path: str) -> str:
     """Return the values of the enum that stands at a path."""
     found = inspect.type_info(kind)

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.feed import DEFAULT_AGE
+from schemas.validity import EARLIEST_MS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _TOPIC_OR_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,249}\*?|\*")
@@ -38,6 +39,9 @@ class Settings(BaseSettings):
     seed: int = 0
     token_secret: SecretStr | None = None
     future_skew_ms: int = 300_000
+    earliest_ms: int = Field(default=EARLIEST_MS, ge=0)
+    id_capacity: int = Field(default=10_000_000, ge=4)
+    id_horizon_s: int = Field(default=86_400, gt=0, le=432_000)
     exact_below: int = 20_000
     default_age: int = Field(default=DEFAULT_AGE, ge=0)
     reply_topics: str = ""

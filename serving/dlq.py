@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from operators.ingest.pieces import take_apart
 from schemas import headers
 from schemas.dlq import DeadLetter, LetterMark
 from schemas.settings import Settings
@@ -102,6 +103,10 @@ def resent_value(letter: DeadLetter) -> bytes:
         batch = msgspec.json.decode(letter.raw)
         event = batch["events"][letter.event_index]
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError) as error:
+        pieces = take_apart(letter.raw)
+        if pieces is not None and letter.event_index < len(pieces.events):
+            fields = [msgspec.json.encode(name) + b":" + value for name, value in pieces.fields.items()]
+            return b"{" + b",".join([*fields, b'"events":[' + pieces.events[letter.event_index] + b"]"]) + b"}"
         raise ContractError(
             expected=f"a batch with an event {letter.event_index}",
             got=f"{type(error).__name__}: {error}",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from confluent_kafka import Message
 from redis import Redis
 
+from operators.ingest.pieces import take_apart
 from operators.profiles.interest import TAGS_KEPT
 from operators.windows.counting import tags_of
 from schemas import keys
 from schemas.codec import unpack
-from schemas.dlq import DeadLetter, ReasonCode
+from schemas.dlq import DeadLetter
 from schemas.features import EntityCounters, UserState
 from schemas.settings import Settings
 from schemas.telemetry import Event
@@ -35,16 +36,17 @@ class _LooseEvent(msgspec.Struct):
 
 
 class _LooseBatch(msgspec.Struct):
-    events: list[_LooseEvent]
+    user_id: object = None
+    events: list[_LooseEvent] = []
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """What a recount found.
 
     `acknowledged` counts the events on `telemetry.raw` (a record that cannot be read as a batch counts as one): each is `ingested`,
-    `dead_lettered` or lost. `lost` are those that are neither on `telemetry.events` nor among the dead letters, plus ids of the
-    acknowledgement file that are not on `telemetry.raw`; `dead_letters` counts letters, those of other topics too (one letter can hold a
-    record of many events);
+    one of the `duplicates` (the same event was let through from another place), `dead_lettered` or lost. `lost` are those that are none of
+    these, plus ids of the acknowledgement file that are not on `telemetry.raw`; `dead_letters` counts letters, those of other topics too
+    (one letter can hold a record of many events; of duplicates there is a letter now and then only);
     `unreadable` are records of our own topics that keep no contract: somebody else wrote them;
     `double` are event ids that were let through twice; `repeats` are records that came again after a crash and are folded by origin.
     """
@@ -71,6 +73,24 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.lost or self.double or self.counters_wrong)
 
 
+def _read(value: bytes) -> _LooseBatch:
+    """Return the names in a raw record, as far as ingest can read it."""
+    try:
+        return msgspec.json.decode(value, type=_LooseBatch)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pieces = take_apart(value)
+    if pieces is None:
+        return _LooseBatch()
+    return _LooseBatch(_named(pieces.fields.get("user_id", b""), object), [_named(one, _LooseEvent) for one in pieces.events])
+
+
+def _named(piece: bytes, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(piece, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _LooseEvent()
+
+
 class Verifier:
     """Reads the topics once, goes on where it stopped when asked again.
 
@@ -85,7 +105,7 @@ class Verifier:
         self._raw_topic = settings.topic_prefix + RAW
         self._reader = TopicReader(settings, [RAW, EVENTS, LETTERS, ENTITIES])
         self._recount = Recount()
-        self._raw: dict[Place, str] = {}
+        self._raw: dict[Place, tuple[str, str]] = {}
         self._events: dict[Place, str] = {}
         self._letters: set[Place] = set()
         self._reasons: dict[str, str] = {}
@@ -120,15 +140,12 @@ class Verifier:
 
     def take_raw(self, partition: int, offset: int, value: bytes) -> None:
         """Take in what a producer was acknowledged."""
-        try:
-            batch = msgspec.json.decode(value, type=_LooseBatch)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._raw[partition, offset, _WHOLE_RECORD] = ""
-            return
+        batch = _read(value)
         if not batch.events:
-            self._raw[partition, offset, _WHOLE_RECORD] = ""
+            self._raw[partition, offset, _WHOLE_RECORD] = ("", "")
+        user_id = batch.user_id if isinstance(batch.user_id, str) else ""
         for index, event in enumerate(batch.events):
-            self._raw[partition, offset, index] = event.event_id if isinstance(event.event_id, str) else ""
+            self._raw[partition, offset, index] = (user_id, event.event_id if isinstance(event.event_id, str) else "")
 
     def take_event(self, event: Event) -> None:
         """Take in what ingest let through."""
@@ -158,9 +175,12 @@ class Verifier:
 
     def verify(self, acknowledged_ids: Iterable[str] | None = None) -> Verification:
         """Compare what was read so far with itself and with the store."""
-        lost = [f"{RAW}/{p}/{o}/{i}" for p, o, i in self._raw if (p, o, i) not in self._events and not self._set_aside((p, o, i))]
+        absent = {place: identity for place, identity in self._raw.items() if place not in self._events}
+        set_aside = {place for place in absent if self._set_aside(place)}
+        duplicates = {place for place, identity in absent.items() if identity in self._first_seen}
+        lost = [f"{RAW}/{p}/{o}/{i}" for p, o, i in absent if (p, o, i) not in set_aside and (p, o, i) not in duplicates]
         if acknowledged_ids is not None:
-            lost += sorted(set(acknowledged_ids) - set(self._raw.values()))
+            lost += sorted(set(acknowledged_ids) - {event_id for _, event_id in self._raw.values()})
         checked, wrong = self._check_counters()
         reasons: dict[str, int] = {}
         for reason in self._reasons.values():
@@ -168,9 +188,9 @@ class Verifier:
         return Verification(
             acknowledged=len(self._raw),
             ingested=len(self._events),
-            dead_lettered=sum(place not in self._events and self._set_aside(place) for place in self._raw),
+            dead_lettered=len(set_aside - duplicates),
             dead_letters=reasons,
-            duplicates=reasons.get(ReasonCode.DUPLICATE.value, 0),
+            duplicates=len(duplicates),
             repeats=self._repeats,
             lost=len(lost),
             lost_examples=lost[:20],

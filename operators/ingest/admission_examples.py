@@ -8,6 +8,8 @@ from operators.ingest.arrivals import Candidate, Parsed, RawRecord, Upsert
 from schemas.catalog import CatalogItem
 from schemas.telemetry import InteractionType, RawEvent
 
+_KINDS = (InteractionType.IMPRESSION, InteractionType.WATCH_TIME, InteractionType.FINISH, InteractionType.LONG_VIEW)
+
 
 def arrival(n: int) -> Parsed:
     """Return the n-th record of a stream in which everything is new."""
@@ -17,7 +19,7 @@ def arrival(n: int) -> Parsed:
 
 
 def arrivals(*, seed: int, n: int) -> list[Parsed | Upsert]:
-    """Return n arrivals, a third of them repeats."""
+    """Return n arrivals, a third of them repeats, and views of which the same is told in several ways."""
     random = Random(seed)
     found: list[Parsed | Upsert] = []
     for offset in range(n):
@@ -36,10 +38,11 @@ def arrivals(*, seed: int, n: int) -> list[Parsed | Upsert]:
                 RawEvent(
                     event_id=f"e{random.randrange(2 * n)}",
                     video_id=f"v{random.randrange(7)}",
-                    interaction_type=InteractionType.IMPRESSION,
-                    timestamp=500 * offset,
+                    interaction_type=random.choice(_KINDS),
+                    timestamp=60_000 * offset,
+                    completed=random.choice([None, True]),
                 ),
-                None,
+                random.choice([None, 20.0]),
             )
             for index in range(random.randrange(1, 4))
         ]

@@ -6,55 +6,49 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
-from zlib import crc32
-
-import msgspec
-import numpy as np
 
 from operators.base import BucketedOperator, Example, State
 from operators.ingest.arrivals import Candidate, Parsed, Upsert
+from operators.ingest.ids import RecentIds, slice_of
+from operators.ingest.videos import VIDEO_BUCKETS, Video, Videos, bucket_of
+from operators.interactions import implied
 from schemas.dlq import DeadLetter, ReasonCode
-from schemas.telemetry import Event, Origin
+from schemas.telemetry import Event, InteractionType, Origin
+
+VIEW_MS = 1_800_000
+"""A person's finishes, and long views, of one video in the same half hour or in two that follow each other are one."""
+SAMPLE_MS = 60_000
+"""Of the repeats of a raw partition one in this time makes a letter."""
+
+
+class Repeats(NamedTuple):
+    """So many events of a record had been counted already."""
+
+    n: int
+
 
 Arrival: TypeAlias = Parsed | Upsert
-Admitted: TypeAlias = Event | DeadLetter
+Admitted: TypeAlias = Event | DeadLetter | Repeats
 
-ID_BUCKETS = 64
-VIDEO_BUCKETS = 64
-
-
-class _Video(NamedTuple):
-    creator_id: str | None
-    tags: tuple[str, ...]
-    duration_ms: int | None
-
-
-class _Ids:
-    """Ids of one bucket in two generations; the older one is forgotten when the newer is full or old enough."""
-
-    __slots__ = ("newer", "older", "opened_ms")
-
-    def __init__(self) -> None:
-        self.newer: set[int] = set()
-        self.older: set[int] = set()
-        self.opened_ms = 0
-
-    def rotate(self, now_ms: int) -> None:
-        self.older, self.newer, self.opened_ms = self.newer, set(), now_ms
+_K = InteractionType
+_ONCE = frozenset({_K.FINISH, _K.LONG_VIEW})
+_OF_A_VIEW = _ONCE | {_K.WATCH_TIME, _K.WATCH_25, _K.WATCH_50, _K.WATCH_75}
 
 
 class Admission(BucketedOperator[Arrival, Admitted]):
-    """Lets each event through once, with its video's creator, tags and duration; repeats become dead letters.
+    """Lets each event through once, with what the catalogue says of its video and what it implies.
 
-    An id is remembered, as 64 bits of a hash of person and event id, for at least `horizon` after it came, by the broker's clock, unless
-    more than `capacity` ids come in that time. False repeats: below capacity²/2⁶⁴, 10⁻⁷ at the default.
+    Repeats are counted; a letter is made of the first one that a raw partition has in a minute of the broker's clock.
+
+    A person's `finish`, and `long_view`, of a video counts once for a view, whether it was sent or is implied, in whatever order they come.
+    It is the same view where one was counted in the same half hour of event time (since the epoch), the one before or the one after. What
+    is implied again is left out of `implies`; what is sent again has `repeated`. An event of source `upstream` implies nothing and repeats
+    nothing. Views are remembered like event ids, and count towards the capacity.
 
     Parameters
     ----------
-    horizon
-        How long a repeat can be told; longer takes more memory.
-    capacity
-        Ids in memory at most, about 90 bytes each.
+    capacity, horizon
+        How many event ids are remembered at most, and for how long: operators.ingest.ids.RecentIds.
     max_videos
         Videos of the catalogue in memory at most; those beyond are not joined.
 
@@ -67,65 +61,61 @@ class Admission(BucketedOperator[Arrival, Admitted]):
     >>> admission = Admission()
     >>> parsed = Parsed([Candidate(record, 0, "u", None, like, None), Candidate(record, 1, "u", None, like, None)], [])
     >>> [type(one).__name__ for one in admission.on_batch([parsed])]
-    ['Event', 'DeadLetter']
+    ['Event', 'Repeats', 'DeadLetter']
     """
 
-    def __init__(self, *, horizon: timedelta = timedelta(hours=24), capacity: int = 1_000_000, max_videos: int = 1_000_000) -> None:
-        if capacity < 2 * ID_BUCKETS:
-            text = f"expected at least {2 * ID_BUCKETS}, got {capacity}, at capacity"
-            raise ValueError(text)
+    VERSION = 2
+
+    def __init__(self, *, horizon: timedelta = timedelta(hours=24), capacity: int = 10_000_000, max_videos: int = 1_000_000) -> None:
         self.horizon = horizon
         self.capacity = capacity
         self.max_videos = max_videos
-        self._horizon_ms = horizon // timedelta(milliseconds=1)
-        self._most = capacity // (2 * ID_BUCKETS)
-        self._ids = [_Ids() for _ in range(ID_BUCKETS)]
-        self._videos: list[dict[str, _Video]] = [{} for _ in range(VIDEO_BUCKETS)]
-        self._n_videos = 0
+        self.ids = RecentIds(capacity=capacity, horizon=horizon)
+        self.videos = Videos(most=max_videos)
+        self._sampled: dict[int, int] = {}
+
+    @property
+    def forgets_after(self) -> timedelta:
+        """How long ids are remembered right now."""
+        return timedelta(seconds=self.ids.horizon_s)
+
+    def has_forgotten(self, bucket: int) -> bool:
+        """Return whether no id of a bucket is held any more; videos stay."""
+        return bucket >= VIDEO_BUCKETS and not self.ids.holds_slice(bucket - VIDEO_BUCKETS)
 
     def touched(self, batch: Sequence[Arrival]) -> Iterable[int]:
         """Return the buckets of the ids and videos of a batch."""
         for arrival in batch:
             if isinstance(arrival, Upsert):
-                yield ID_BUCKETS + _video_bucket(arrival.video_id)
-            else:
-                for candidate in arrival.candidates:
-                    yield _id_bucket(candidate.user_id)
+                yield bucket_of(arrival.video_id)
+            elif arrival.candidates:
+                yield VIDEO_BUCKETS + slice_of(arrival.candidates[0].record.received_ms)
 
     def on_batch(self, batch: Sequence[Arrival]) -> list[Admitted]:
-        """Return events and dead letters, in the order of the raw records."""
+        """Return events and dead letters in the order of the raw records, and how many repeats were among them."""
         admitted: list[Admitted] = []
         for arrival in batch:
             if isinstance(arrival, Upsert):
-                self._upsert(arrival)
+                self.videos.upsert(arrival)
                 continue
             admitted += arrival.letters
             repeats: list[Candidate] = []
             for candidate in arrival.candidates:
-                if self._is_new(candidate):
+                name = f"{candidate.user_id}\0{candidate.event.event_id}"
+                if self.ids.add(_number(name), candidate.record.received_ms):
                     admitted.append(self._event(candidate))
                 else:
                     repeats.append(candidate)
             if repeats:
-                whole = len(repeats) == len(arrival.candidates) and not arrival.letters
-                admitted += repeats[0].record.bounded(list(_letters(repeats, whole=whole)))
+                admitted.append(Repeats(len(repeats)))
+                admitted += self._sample(repeats, whole=len(repeats) == len(arrival.candidates) and not arrival.letters)
         return admitted
-
-    def _is_new(self, candidate: Candidate) -> bool:
-        ids = self._ids[_id_bucket(candidate.user_id)]
-        name = f"{candidate.user_id}\0{candidate.event.event_id}".encode()
-        number = int.from_bytes(blake2b(name, digest_size=8).digest())
-        if number in ids.newer or number in ids.older:
-            return False
-        received_ms = candidate.record.received_ms
-        if len(ids.newer) >= self._most or received_ms - ids.opened_ms >= self._horizon_ms:
-            ids.rotate(received_ms)
-        ids.newer.add(number)
-        return True
 
     def _event(self, candidate: Candidate) -> Event:
         record, raw = candidate.record, candidate.event
-        video = self._videos[_video_bucket(raw.video_id)].get(raw.video_id, _UNKNOWN)
+        video = self.videos.get(raw.video_id)
+        known = video or _UNKNOWN
+        implies, repeated = self._meant(candidate, known.duration_ms)
         return Event(
             event_id=raw.event_id,
             user_id=candidate.user_id,
@@ -140,87 +130,90 @@ class Admission(BucketedOperator[Arrival, Admitted]):
             context=raw.context,
             tracking_token=raw.tracking_token,
             source=raw.source,
-            creator_id=video.creator_id,
-            tags=video.tags,
-            duration_ms=video.duration_ms,
+            creator_id=known.creator_id,
+            tags=known.tags,
+            duration_ms=known.duration_ms,
+            category=known.category,
+            listed=video is not None,
+            implies=implies,
+            repeated=repeated,
         )
 
-    def _upsert(self, upsert: Upsert) -> None:
-        videos = self._videos[_video_bucket(upsert.video_id)]
-        known = upsert.video_id in videos
-        if upsert.item is None:
-            videos.pop(upsert.video_id, None)
-            self._n_videos -= known
-        elif known or self._n_videos < self.max_videos:
-            videos[upsert.video_id] = _Video(upsert.item.creator_id, upsert.item.tags, upsert.item.duration_ms)
-            self._n_videos += not known
+    def _meant(self, candidate: Candidate, duration_ms: int | None) -> tuple[tuple[InteractionType, ...], bool]:
+        """Return what an event implies that its view has not had yet, and whether the view had the event's own type."""
+        raw = candidate.event
+        kind = raw.interaction_type
+        if kind not in _OF_A_VIEW or raw.source == "upstream":
+            return (), False
+        view = _number(f"{candidate.user_id}\0{raw.video_id}\0")
+        repeated = kind in _ONCE and not self._is_first(view, kind, candidate)
+        found = implied(kind, value=candidate.value, completed=raw.completed, duration_ms=duration_ms, source=raw.source)
+        return tuple(one for one in found if self._is_first(view, one, candidate)), repeated
 
-    def snapshot_head(self) -> State:
-        """Return nothing but the version: all state is in buckets."""
-        return {"version": self.VERSION}
+    def _is_first(self, view: int, kind: InteractionType, candidate: Candidate) -> bool:
+        """Return whether a view has not had this yet, and remember that it has it now."""
+        own = candidate.event.timestamp // VIEW_MS
+        if _at(view, kind, own - 1) in self.ids or _at(view, kind, own + 1) in self.ids:
+            return False
+        return self.ids.add(_at(view, kind, own), candidate.record.received_ms)
 
-    def restore_head(self, state: State) -> None:
-        """Check the version."""
-        self.check_version(state)
-
-    def snapshot_bucket(self, bucket: int) -> bytes:
-        """Return a bucket's ids or videos."""
-        if bucket >= ID_BUCKETS:
-            videos = self._videos[bucket - ID_BUCKETS]
-            return msgspec.msgpack.encode(videos) if videos else b""
-        ids = self._ids[bucket]
-        if not ids.newer and not ids.older:
-            return b""
-        numbers = [np.sort(np.fromiter(one, np.uint64, len(one))) for one in (ids.newer, ids.older)]
-        head = np.array([ids.opened_ms, len(numbers[0])], np.int64)
-        return head.tobytes() + numbers[0].tobytes() + numbers[1].tobytes()
-
-    def restore_bucket(self, bucket: int, state: bytes) -> None:
-        """Take back what `snapshot_bucket` returned."""
-        if bucket >= ID_BUCKETS:
-            videos = msgspec.msgpack.decode(state, type=dict[str, _Video]) if state else {}
-            self._n_videos += len(videos) - len(self._videos[bucket - ID_BUCKETS])
-            self._videos[bucket - ID_BUCKETS] = videos
+    def _sample(self, repeats: list[Candidate], *, whole: bool) -> Iterator[DeadLetter]:
+        """Yield the letter of a record's repeats where it is the first of its partition in this minute."""
+        first = repeats[0]
+        partition, minute = first.record.partition, first.record.received_ms // SAMPLE_MS
+        if minute <= self._sampled.get(partition, -1):
             return
-        ids = self._ids[bucket] = _Ids()
-        if state:
-            opened_ms, n_newer = np.frombuffer(state, np.int64, 2).tolist()
-            numbers = np.frombuffer(state, np.uint64, offset=16).tolist()
-            ids.opened_ms, ids.newer, ids.older = opened_ms, set(numbers[:n_newer]), set(numbers[n_newer:])
-
-    def buckets(self) -> Iterable[int]:
-        """Return the buckets that hold ids or videos."""
-        yield from (bucket for bucket, ids in enumerate(self._ids) if ids.newer or ids.older)
-        yield from (ID_BUCKETS + bucket for bucket, videos in enumerate(self._videos) if videos)
-
-    @classmethod
-    def examples(cls) -> Iterator[Example[Any, Any]]:
-        """Yield a stream with repeats, unknown videos and changes of the catalogue."""
-        from operators.ingest.admission_examples import arrival, arrivals
-
-        yield Example(make=lambda: cls(capacity=4 * ID_BUCKETS), events=arrivals(seed=1, n=120), endless=arrival, bound=4_000)
-        yield Example(make=lambda: cls(horizon=timedelta(seconds=5)), events=arrivals(seed=2, n=120))
-
-
-_UNKNOWN = _Video(None, (), None)
-
-
-def _id_bucket(user_id: str) -> int:
-    return crc32(user_id.encode()) % ID_BUCKETS
-
-
-def _video_bucket(video_id: str) -> int:
-    return crc32(video_id.encode()) % VIDEO_BUCKETS
-
-
-def _letters(repeats: list[Candidate], *, whole: bool) -> Iterator[DeadLetter]:
-    """Yield one letter for a record that came again as a whole, else one for each event, so that a retried batch is kept once."""
-    for candidate in repeats[:1] if whole else repeats:
-        yield candidate.record.letter(
+        self._sampled[partition] = minute
+        yield first.record.letter(
             ReasonCode.DUPLICATE,
             expected=f"{len(repeats)} new events" if whole else "a new event_id",
             got="events that were all counted already" if whole else "one that was counted already",
-            path="$.events" if whole else f"$.events[{candidate.place}].event_id",
-            index=-1 if whole else candidate.place,
-            event_id=candidate.event.event_id,
+            path="$.events" if whole else f"$.events[{first.place}].event_id",
+            index=-1 if whole else first.place,
+            event_id=first.event.event_id,
         )
+
+    def snapshot_head(self) -> State:
+        """Return what is in no bucket: the generations of ids, and when repeats were last sampled."""
+        return {"version": self.VERSION, "ids": self.ids.head(), "sampled": dict(self._sampled)}
+
+    def restore_head(self, state: State) -> None:
+        """Take back what `snapshot_head` returned."""
+        self.check_version(state)
+        self.ids.restore_head(state["ids"])
+        self._sampled = dict(state["sampled"])
+
+    def snapshot_bucket(self, bucket: int) -> bytes:
+        """Return a bucket's videos or ids."""
+        return self.videos.snapshot(bucket) if bucket < VIDEO_BUCKETS else self.ids.snapshot_slice(bucket - VIDEO_BUCKETS)
+
+    def restore_bucket(self, bucket: int, state: bytes) -> None:
+        """Take back what `snapshot_bucket` returned."""
+        if bucket < VIDEO_BUCKETS:
+            self.videos.restore(bucket, state)
+        else:
+            self.ids.restore_slice(bucket - VIDEO_BUCKETS, state)
+
+    def buckets(self) -> Iterable[int]:
+        """Return the buckets that hold videos or ids."""
+        return [*self.videos.buckets(), *(VIDEO_BUCKETS + one for one in sorted(self.ids.slices()))]
+
+    @classmethod
+    def examples(cls) -> Iterator[Example[Any, Any]]:
+        """Yield a stream with repeats, unknown videos, views and changes of the catalogue."""
+        from operators.ingest.admission_examples import arrival, arrivals
+
+        yield Example(make=lambda: cls(capacity=256), events=arrivals(seed=1, n=120), endless=arrival, bound=4_000)
+        yield Example(make=lambda: cls(horizon=timedelta(seconds=6), capacity=1_000), events=arrivals(seed=2, n=120))
+
+
+_UNKNOWN = Video(None, (), None, None)
+
+
+def _number(name: str) -> int:
+    """Return 64 bits of a hash. Ids hold no zero character, so that names of events and of views differ in how many they have."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())
+
+
+def _at(view: int, kind: InteractionType, half_hour: int) -> int:
+    return (view + (2 * half_hour + (kind is _K.FINISH)) * 0x9E3779B97F4A7C15) % 2**64

@@ -64,10 +64,11 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What is in one raw record: candidates in order, and letters for what cannot be taken in."""
+    """What is in one raw record: candidates in order, letters for what cannot be taken in, how many fields of contexts were cut."""
 
     candidates: list[Candidate]
     letters: list[DeadLetter]
+    cut: int = 0
 
 
 class Upsert(NamedTuple):

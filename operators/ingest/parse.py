@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from operators.ingest.arrivals import Candidate, Parsed, RawRecord
+from operators.ingest.pieces import take_apart
 from operators.ingest.scrub import Scrubber
 from schemas.codec import DecodeError, decode
 from schemas.dlq import DeadLetter, ReasonCode
-from schemas.telemetry import MAX_EVENTS, RawEvent, TelemetryBatch
+from schemas.telemetry import Context, Id, InteractionType, RawEvent, TelemetryBatch
+from schemas.validity import EARLIEST_MS, plausible
 
 MAX_VALUE = 1e12
 """Thirty thousand years in seconds; what is beyond is no value, and whoever multiplies it may get infinity."""
 
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
-class _Envelope(msgspec.Struct):
-    user_id: msgspec.Raw = msgspec.Raw(b"null")
-    device_id: msgspec.Raw = msgspec.Raw(b"null")
-    events: list[msgspec.Raw] = []
+
+class _AnyContext(Context, frozen=True, kw_only=True):
+    """A context whose texts may be too long: the scrubber leaves those out, and the event goes on."""
+
+    surface: str | None = None
+    session_id: str | None = None
+    device: str | None = None
+    region: str | None = None
+    language: str | None = None
+
+
+class _AnyEvent(RawEvent, frozen=True, kw_only=True):
+    context: _AnyContext | None = None
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for all events of a batch."""
+
+    user_id: Id
+    device_id: Id | None = None
+    context: _AnyContext | None = None
 
 
 class Parser:
     """Validates records and scrubs what is in them.
 
     A record that fits its contract takes the quick way, in one decode. One that does not is taken apart, so that each bad event is set
-    aside alone and the others go on.
+    aside alone and the others go on. What the context of an event leaves open, the context of its batch fills in.
 
     Parameters
     ----------
@@ -32,6 +54,8 @@ class Parser:
         Takes personal data out.
     future_skew_ms : int
         An event may be dated so far past the broker's stamp of its record, for clients' clocks differ.
+    earliest_ms : int
+        Epoch milliseconds; no event is older, and what says so was written in another unit.
     max_bytes : int
         Largest record.
 
@@ -43,9 +67,10 @@ class Parser:
     [('wrong_type', '$.events[0].interaction_type')]
     """
 
-    def __init__(self, *, scrubber: Scrubber, future_skew_ms: int, max_bytes: int = 262_144) -> None:
+    def __init__(self, *, scrubber: Scrubber, future_skew_ms: int, earliest_ms: int = EARLIEST_MS, max_bytes: int = 262_144) -> None:
         self.scrubber = scrubber
         self.future_skew_ms = future_skew_ms
+        self.earliest_ms = earliest_ms
         self.max_bytes = max_bytes
 
     def parse(self, record: RawRecord) -> Parsed:
@@ -59,74 +84,79 @@ class Parser:
         try:
             batch = decode(TelemetryBatch, value)
         except DecodeError as error:
-            return self._taken_apart(record, value, error)
-        device_id = self.scrubber.device(batch.device_id)
-        parsed = Parsed([], [])
-        for index, event in enumerate(batch.events):
-            self._take(parsed, record, index, batch.user_id, device_id, event)
-        return Parsed(parsed.candidates, record.bounded(parsed.letters)) if parsed.letters else parsed
+            return self._piece_by_piece(record, value, error)
+        events: list[RawEvent | bytes] = [*batch.events]
+        return self._parsed(record, batch, events)
 
-    def _take(self, parsed: Parsed, record: RawRecord, index: int, user_id: str, device_id: str | None, event: RawEvent) -> None:  # noqa: PLR0917
-        """Add an event of the right shape to the candidates, or a letter where its values cannot be."""
-        if event.timestamp > record.received_ms + self.future_skew_ms:
-            parsed.letters.append(
-                record.letter(
-                    ReasonCode.FUTURE_DATED,
-                    expected=f"a time of at most {record.received_ms + self.future_skew_ms}",
-                    got=str(event.timestamp),
-                    path=f"$.events[{index}].timestamp",
-                    index=index,
-                    event_id=event.event_id,
-                )
-            )
-            return
-        value = event.value
-        if value is not None:
-            number = _number(value)
-            if number is None:
-                parsed.letters.append(
-                    record.letter(
-                        ReasonCode.INVALID_VALUE,
-                        expected="a finite number, not negative",
-                        got=repr(value)[:80],
-                        path=f"$.events[{index}].value",
-                        index=index,
-                        event_id=event.event_id,
-                    )
-                )
-                return
-            value = number
-        if event.context is not None:
-            event = msgspec.structs.replace(event, context=self.scrubber.context(event.context))
-        parsed.candidates.append(Candidate(record, index, user_id, device_id, event, value))
-
-    def _taken_apart(self, record: RawRecord, value: bytes, error: DecodeError) -> Parsed:
-        try:
-            envelope = decode(_Envelope, value)
-            user_id = decode(TelemetryBatch, b'{"events":[' + _STANDS_IN + b'],"user_id":' + bytes(envelope.user_id) + b"}").user_id
-            device_id = decode(TelemetryBatch, _with_device(bytes(envelope.device_id))).device_id
-        except DecodeError as whole:
-            found = error if error.reason is ReasonCode.MALFORMED else whole
-            return Parsed([], [_letter(record, found)])
-        if not 0 < len(envelope.events) <= MAX_EVENTS:
+    def _piece_by_piece(self, record: RawRecord, value: bytes, error: DecodeError) -> Parsed:
+        pieces = take_apart(value)
+        if pieces is None or not pieces.events:
             return Parsed([], [_letter(record, error)])
-        parsed = Parsed([], [])
-        pseudonym = self.scrubber.device(device_id)
-        for index, raw in enumerate(envelope.events):
+        known = [b'"%b":%b' % (name.encode(), pieces.fields[name]) for name in _Envelope.__struct_fields__ if name in pieces.fields]
+        try:
+            envelope = decode(_Envelope, b"{" + b",".join(known) + b"}")
+        except DecodeError as wrong:
+            return Parsed([], [_letter(record, wrong)])
+        return self._parsed(record, envelope, list(pieces.events))
+
+    def _parsed(self, record: RawRecord, envelope: TelemetryBatch | _Envelope, events: list[RawEvent | bytes]) -> Parsed:
+        """Return the events of a batch, each of them decoded already or not."""
+        candidates: list[Candidate] = []
+        letters: list[DeadLetter] = []
+        device_id = self.scrubber.device(envelope.device_id)
+        shared, cut = self.scrubber.context(envelope.context)
+        latest_ms = record.received_ms + self.future_skew_ms
+        for index, one in enumerate(events):
             try:
-                event = decode(RawEvent, bytes(raw))
+                event = decode(_AnyEvent, one) if isinstance(one, bytes) else one
+                value = self._value(event)
+                if not self.earliest_ms <= event.timestamp <= latest_ms:
+                    raise self._wrong_time(event.timestamp, latest_ms)
             except DecodeError as wrong:
-                parsed.letters.append(_letter(record, wrong, index=index, event_id=_id_of(bytes(raw))))
-            else:
-                self._take(parsed, record, index, user_id, pseudonym, event)
-        return Parsed(parsed.candidates, record.bounded(parsed.letters))
+                event_id = _id_of(one) if isinstance(one, bytes) else one.event_id
+                letters.append(_letter(record, wrong, index=index, event_id=event_id))
+                continue
+            if event.context is not None or shared is not None:
+                context, left_out = self.scrubber.context(event.context)
+                cut += left_out
+                event = msgspec.structs.replace(event, context=_filled(context, shared))
+            candidates.append(Candidate(record, index, envelope.user_id, device_id, event, value))
+        return Parsed(candidates, record.bounded(letters) if letters else letters, cut)
+
+    def _wrong_time(self, at_ms: int, latest_ms: int) -> DecodeError:
+        try:
+            plausible(at_ms, path="$.timestamp", earliest_ms=self.earliest_ms)
+        except DecodeError as wrong:
+            return wrong
+        return DecodeError(ReasonCode.FUTURE_DATED, expected=f"a time of at most {latest_ms}", got=str(at_ms), path="$.timestamp")
+
+    @staticmethod
+    def _value(event: RawEvent) -> float | None:
+        value = event.value
+        if value is None:
+            if event.interaction_type is InteractionType.WATCH_TIME and event.completed is None:
+                expected = "a value in seconds, or completed, of a watch_time"
+                raise DecodeError(ReasonCode.INVALID_VALUE, expected=expected, got="neither", path="$.value")
+            return None
+        if not isinstance(value, str) or _NUMBER.fullmatch(value):
+            number = float(value) + 0.0  # what was -0.0 is 0.0 now
+            if 0 <= number <= MAX_VALUE:
+                return number
+        expected = f"a plain decimal number of 0 to {MAX_VALUE:.0f}"
+        raise DecodeError(ReasonCode.INVALID_VALUE, expected=expected, got=repr(value)[:80], path="$.value")
 
 
-_STANDS_IN = b'{"event_id":"e","video_id":"v","interaction_type":"like","timestamp":0}'
-
-
-def _with_device(device_id: bytes) -> bytes:
-    return b'{"user_id":"u","events":[' + _STANDS_IN + b'],"device_id":' + device_id + b"}"
+def _filled(own: Context | None, shared: Context | None) -> Context | None:
+    """Return a context whose open fields are those of another one."""
+    if own is None or shared is None:
+        return own or shared
+    return Context(
+        surface=own.surface or shared.surface,
+        session_id=own.session_id or shared.session_id,
+        device=own.device or shared.device,
+        region=own.region or shared.region,
+        language=own.language or shared.language,
+    )
 
 
 def _letter(record: RawRecord, error: DecodeError, *, index: int = -1, event_id: str | None = None) -> DeadLetter:
@@ -144,12 +174,3 @@ def _id_of(raw: bytes) -> str | None:
     except DecodeError:
         return None
     return event_id[:128] if isinstance(event_id, str) else None
-
-
-def _number(value: float | str) -> float | None:
-    """Return a value as a number, None where it cannot be one."""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return number if 0 <= number <= MAX_VALUE else None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
+from schemas.locale import language_of, region_of
 from schemas.telemetry import Context
 
 REDACTED = "[redacted]"
 MAX_TEXT = 256
 """Characters of the longest string of a context: longer ones take long to search, and whoever counts by region or surface keeps them."""
-MAX_CACHED = 512
-"""Characters of the longest context that is remembered with its redacted form; those that clients repeat are short."""
+MAX_CACHED = 16_384
+"""Contexts that are remembered with their redacted form, at most 1.5 KB each: clients repeat them."""
 
 _PERSONAL = re.compile(
     r"""
@@ -25,11 +27,19 @@ _PERSONAL = re.compile(
 )
 
 
+class Scrubbed(NamedTuple):
+    """A context in canonical form without personal data, and how many of its fields were changed for that or left out."""
+
+    context: Context | None
+    cut: int
+
+
 class Scrubber:
     """Replaces personal data.
 
     A device id becomes a keyed hash: the same device keeps the same pseudonym, and without the key nobody can tell whose it is. E-mail
-    addresses, IP addresses and telephone numbers in the strings of a context are redacted, strings of more than 256 characters whole.
+    addresses, IP addresses and telephone numbers in the strings of a context are redacted; a region or a language that holds one is left
+    out, and so is every string of more than 256 characters. Region and language become canonical, and what is empty is unknown.
 
     Parameters
     ----------
@@ -41,38 +51,47 @@ class Scrubber:
     >>> scrubber = Scrubber(key=b"k")
     >>> scrubber.device("phone-1") == scrubber.device("phone-1") != scrubber.device("phone-2")
     True
-    >>> context = scrubber.context(Context(session_id="ann@example.org", region="DE"))
-    >>> context.session_id, context.region
-    ('[redacted]', 'DE')
+    >>> context, cut = scrubber.context(Context(session_id="ann@example.org", region="de", surface=""))
+    >>> context.session_id, context.region, context.surface, cut
+    ('[redacted]', 'DE', None, 1)
     """
 
     def __init__(self, *, key: bytes) -> None:
         self.key = key
         self._device = lru_cache(maxsize=65_536)(self._pseudonym)
-        self._context = lru_cache(maxsize=65_536)(_without_personal)
+        self._context = lru_cache(maxsize=MAX_CACHED)(_without_personal)
 
     def device(self, device_id: str | None) -> str | None:
         """Return a device's pseudonym of 16 hexadecimal digits."""
         return None if device_id is None else self._device(device_id)
 
-    def context(self, context: Context | None) -> Context | None:
-        """Return a context without personal data."""
+    def context(self, context: Context | None) -> Scrubbed:
+        """Return a context without personal data, None where nothing of it is known.
+
+        A subclass may hold texts longer than the contract has them; such contexts are not remembered.
+        """
         if context is None:
-            return None
-        return self._context(context) if _length(context) <= MAX_CACHED else _without_personal(context)
+            return _NOTHING
+        return self._context(context) if type(context) is Context else _without_personal(context)
 
     def _pseudonym(self, device_id: str) -> str:
         return blake2b(device_id.encode(), key=self.key, digest_size=8).hexdigest()
 
 
-def _length(context: Context) -> int:
-    return sum(len(text) for name in context.__struct_fields__ if (text := getattr(context, name)) is not None)
+def _without_personal(context: Context) -> Scrubbed:
+    said = {name: text for name in context.__struct_fields__ if (text := getattr(context, name))}
+    kept: dict[str, str] = {}
+    for name, text in said.items():
+        redacted = _PERSONAL.sub(REDACTED, text) if len(text) <= MAX_TEXT else None
+        if name not in _CANONICAL:
+            kept[name] = redacted or ""
+        elif redacted == text:
+            kept[name] = _CANONICAL[name](text) or ""
+            said[name] = kept[name]
+    cut = sum(kept.get(name) != text for name, text in said.items())
+    known = {name: text for name, text in kept.items() if text}
+    return Scrubbed(Context(**known) if known else None, cut)
 
 
-def _without_personal(context: Context) -> Context:
-    texts = {name: getattr(context, name) for name in context.__struct_fields__}
-    return Context(**{name: None if text is None else _redacted(text) for name, text in texts.items()})
-
-
-def _redacted(text: str) -> str:
-    return _PERSONAL.sub(REDACTED, text) if len(text) <= MAX_TEXT else REDACTED
+_CANONICAL = {"region": region_of, "language": language_of}
+_NOTHING = Scrubbed(None, 0)

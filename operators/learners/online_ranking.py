@@ -72,7 +72,7 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
     []
     >>> weights, *metrics = ranking.on_time(1_650_000_000_000)
     >>> weights.version, sorted(weights.heads)[:3], metrics[0].head
-    (51, ['click', 'finish', 'like'], 'taken')
+    (51, ['click', 'finish', 'follow'], 'taken')
     """
 
     def __init__(

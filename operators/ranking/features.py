@@ -45,7 +45,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("long_view_rate_96h", "(long views + 1.6) / (impressions + 5), half-life 96 h", 1.4, f.long_view_rate),
     Feature("long_views_24h", "ln(long views, half-life 24 h, + 0.3)", 0.0, lambda v: np.log(f.long_views_24h(v) + 0.3)),
     Feature(
-        "popularity", "ln(clicks/5 + long views + 2 (likes + comments + saves + follows - negatives) + 3 shares + 1)", 0.15, f.popularity
+        "popularity", "ln(clicks/5 + long views + 2 (likes + comments + saves + follows - negatives) + 3 shares + 1)", 0.1, f.popularity
     ),
     Feature("watches", "ln(watches + 3)", 0.0, lambda v: np.log(v.total(Counter.WATCHES) + 3)),
     Feature("impressions_5m", "ln(impressions in 5 min + 1)", 0.0, lambda v: np.log1p(v.window(Counter.IMPRESSIONS, 5))),
@@ -112,7 +112,7 @@ N_FEATURES = len(FEATURES)
 FEATURE_SET = "v1-" + blake2b("\n".join(f"{one.name}={one.formula}" for one in FEATURES).encode(), digest_size=4).hexdigest()
 
 TAKEN = "taken"
-_POPULAR = {"popularity": 0.1, "luck": 0.01}
+_POPULAR = {"popularity": 0.02, "luck": 0.01}
 """What a head goes by before it has learned anything, so that no objective orders by id."""
 
 INITIAL: dict[str, NDArray[np.float32]] = {

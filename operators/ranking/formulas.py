@@ -130,28 +130,28 @@ def category_watched_30m(view: View) -> Values:
 
 def tag_taken_5m(view: View) -> Values:
     """How often the person took to something with the video's tags in the last 5 minutes."""
-    return _over_tags(view, view.query.last_5_minutes.tag_taken)
+    return _over_tags(view, view.query.lately[5].tag_taken)
 
 
 def tag_taken_30m(view: View) -> Values:
     """How often the person took to something with the video's tags in the last 30 minutes."""
-    return _over_tags(view, view.query.last_30_minutes.tag_taken)
+    return _over_tags(view, view.query.lately[30].tag_taken)
 
 
 def tag_passed_30m(view: View) -> Values:
     """How often the person passed something with the video's tags in the last 30 minutes."""
-    return _over_tags(view, view.query.last_30_minutes.tag_passed)
+    return _over_tags(view, view.query.lately[30].tag_passed)
 
 
 def person_taken_30m(view: View) -> Values:
     """How often the person takes to what is shown in this half hour: the same for all candidates."""
-    lately = view.query.last_30_minutes
+    lately = view.query.lately[30]
     return view.constant((lately.taken + 1.5) / (lately.impressions + 5.0))
 
 
 def person_passed_30m(view: View) -> Values:
     """How often the person passes what is shown in this half hour: the same for all candidates."""
-    lately = view.query.last_30_minutes
+    lately = view.query.lately[30]
     return view.constant((lately.passed + 1.5) / (lately.impressions + 5.0))
 
 

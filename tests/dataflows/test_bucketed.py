@@ -16,6 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, Source, StatefulSourcePartition
 from bytewax.testing import TestingSink, TestingSource
 
+from dataflows import bucketed as module
 from dataflows.bucketed import Pace, bucketed
 from dataflows.engine import run_to_end
 from operators.base import BucketedOperator, Example, State
@@ -103,6 +104,45 @@ class CrashingSource(FixedPartitionedSource[Any, int]):
         return CrashingPart(resume_state or 0, self.crash_before)
 
 
+class Forgetful(Counts):
+    """Forgets every other bucket once all batches are in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.restored: list[int] = []
+
+    @property
+    def forgets_after(self) -> timedelta:
+        return timedelta(0)
+
+    def has_forgotten(self, bucket: int) -> bool:
+        return bucket % 2 == 0 and sum(self.counts.values()) == len(EVENTS)
+
+    def restore_bucket(self, bucket: int, state: bytes) -> None:
+        self.restored.append(bucket)
+        super().restore_bucket(bucket, state)
+
+
+class LingeringSource(CrashingSource):
+    """Goes on without batches for a while when they are all handed out."""
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> LingeringPart:
+        return LingeringPart(resume_state or 0, self.crash_before)
+
+
+class LingeringPart(CrashingPart):
+    turns = 20
+
+    def next_batch(self) -> list[Any]:
+        if self.at < len(BATCHES):
+            return super().next_batch()
+        if not self.turns:
+            raise StopIteration
+        self.turns -= 1
+        time.sleep(0.01)
+        return []
+
+
 def run(source: Source[Any], operator: BucketedOperator[Any, Any], store: Path | None, out: list[Any]) -> list[Any]:
     flow = Dataflow("flow")
     batches = op.input("in", flow, source)
@@ -135,6 +175,15 @@ def test_only_buckets_that_a_batch_touched_are_saved_again(tmp_path: Path) -> No
     assert set(operator.saved) == set(touched)
     # The engine wakes every key once more at the end of the input.
     assert len(operator.saved) <= len(touched) + len(set(touched))
+
+
+def test_a_bucket_that_was_forgotten_is_given_up_on_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SOONEST", timedelta(milliseconds=10))
+    run(LingeringSource(-1), Forgetful(), tmp_path / "store", [])
+    restarted = Forgetful()
+    run(LingeringSource(-1), restarted, tmp_path / "store", [])
+    kept = [bucket for bucket in Forgetful().touched(EVENTS) if bucket % 2]
+    assert sorted(restarted.restored) == sorted(set(kept))
 
 
 def test_after_a_quiet_time_it_is_due_at_once_and_then_at_intervals() -> None:

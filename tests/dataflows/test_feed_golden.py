@@ -281,7 +281,7 @@ def test_two_runs_give_the_same_bytes_and_lineage_names_those_of_the_answer(tmp_
 def test_the_recording_holds_each_level_that_can_be_and_chance() -> None:
     expected = read_output(FOLDER)
     levels = {one["value"]["degradation_level"] for one in expected[RESPONSES].values()}
-    assert levels == {"full", "regional_trending", "global_popular", "nothing_allowed", "empty_catalogue"}
+    assert levels == {"full", "regional_trending", "global_popular", "nothing_allowed", "empty_catalogue", "error"}
     served = expected[SERVED]
     assert {one["value"]["reason"] for one in expected[LETTERS].values()} == {"malformed", "wrong_type", "future_dated"}
     assert any(item["explored"] for one in served.values() for item in one["items"])

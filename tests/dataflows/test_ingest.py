@@ -21,8 +21,14 @@ from operators.ingest.scrub import Scrubber
 from schemas.codec import decode
 from schemas.dlq import DeadLetter, ReasonCode
 from schemas.telemetry import Event
+from tests.dataflows.recordings import write_output
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "ingest"
+
+
+def write_missing() -> None:
+    """Write the expected output where there is none yet."""
+    write_output("ingest", plain(run([Batch(recorded())], Counter())))
 
 
 class Recorded(msgspec.Struct):
@@ -61,6 +67,7 @@ def run(batches: list[Batch], counts: Counter[str]) -> list[Outgoing]:
         events="telemetry.events",
         letters="telemetry.dlq",
         count=count,
+        signal=lambda name, n: count(f"signal {name}", n),
     )
     run_to_end(flow, epoch=timedelta(seconds=10), store=None)
     return out
@@ -87,7 +94,11 @@ def test_the_recording_holds_a_case_of_every_reason_that_ingest_gives() -> None:
     raw = {(message.topic(), message.partition(), message.offset()): message.value() or b"" for message in recorded()}
     assert all(one.raw == raw[one.topic, one.partition, one.offset] for one in letters)
     assert counts["records"] == len(raw)
-    assert counts["events"] == len(out) - len(letters)
+    assert counts["events"] == counts["signal events"] == len(out) - len(letters)
+    repeats = [one for one in letters if one.reason is ReasonCode.DUPLICATE]
+    assert counts["duplicate"] == 6
+    assert len(repeats) == 3, "one a minute"
+    assert sum(counts[one.reason.value] for one in {one.reason: one for one in letters}.values()) == len(letters) + 3
 
 
 def test_every_event_goes_through_once_or_has_a_letter() -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataflows.features import _records
-from dataflows.ingest import _upserts
+from dataflows.ingest import _upsert
 from operators.embeddings.content import ContentVectors
 from operators.embeddings.simhash import SimHash
 from operators.embeddings.upserts import Upsert, VectorUpserts
@@ -40,8 +40,8 @@ def defined(record: KeyedRecord) -> Read:
 
 
 def by_ingest(record: KeyedRecord) -> Read:
-    found = _upserts(Message("catalog.items", 0, 0, record.key, record.value, timestamp=(2, NOW_MS)))
-    return (found[0].video_id, found[0].item) if found else None
+    found = _upsert(Message("catalog.items", 0, 0, record.key, record.value, timestamp=(2, NOW_MS)))
+    return None if found is None else (found.video_id, found.item)
 
 
 class Feed:

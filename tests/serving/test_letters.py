@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from schemas.dlq import DeadLetter, LetterMark, ReasonCode
-from serving.dlq import sendable
+from serving.dlq import resent_value, sendable
 from serving.letters import Chains, Wanted, users_of
 
 RAW = ("telemetry.raw", 1)
@@ -125,3 +125,9 @@ def test_a_letter_that_holds_only_the_beginning_of_its_record_is_not_sent_again(
     assert good == [whole]
     (said,) = why
     assert said.startswith(f"expected the whole record of 5000000 bytes, got its first 2, at {cut.letter_id};")
+
+
+def test_of_a_batch_with_another_poisoned_event_the_one_that_is_named_goes_out_again() -> None:
+    raw = b'{"device_id": "d", "events": [{"value": NaN}, {"event_id": "a", "timestamp": 5}], "user_id": "u"}'
+    named = letter(7, reason=ReasonCode.IMPLAUSIBLE_TIME, index=1, raw=raw)
+    assert resent_value(named) == b'{"device_id":"d","user_id":"u","events":[{"event_id": "a", "timestamp": 5}]}'

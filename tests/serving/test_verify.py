@@ -205,3 +205,21 @@ def test_it_looks_again_until_the_stream_has_settled_or_time_is_up(
     monkeypatch.setattr("serving.verify.time.sleep", lambda _: _one_good_event(verifier, store))
     assert not verify_until_settled(verifier, wait=0.0).ok
     assert verify_until_settled(verifier, wait=30.0).ok
+
+
+def test_what_was_let_through_from_another_place_is_a_duplicate_and_not_lost(verifier: Verifier, store: Store) -> None:
+    _one_good_event(verifier, store)
+    verifier.take_raw(0, 1, _batch("a"))
+    verifier.take_raw(0, 2, _batch("a").replace(b'"u"', b'"w"'))
+    verifier.take_raw(0, 3, _batch("a"))
+    verifier.take_letter(_letter(3, -1, reason=ReasonCode.DUPLICATE))
+    found = verifier.verify()
+    assert (found.duplicates, found.dead_lettered, found.lost_examples) == (2, 0, ["telemetry.raw/0/2/0"])
+
+
+def test_a_batch_with_a_poisoned_event_is_read_as_ingest_reads_it(verifier: Verifier, store: Store) -> None:
+    _one_good_event(verifier, store)
+    verifier.take_raw(0, 1, b'{"user_id":"u","events":[{"event_id":"a"},{"value":NaN},{"event_id":"b"}]}')
+    verifier.take_letter(_letter(1, 1))
+    found = verifier.verify()
+    assert (found.acknowledged, found.duplicates, found.dead_lettered, found.lost_examples) == (4, 1, 1, ["telemetry.raw/0/1/2"])

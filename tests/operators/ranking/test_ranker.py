@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from operators.ranking.features import FEATURE_SET, FEATURES, INITIAL, N_FEATURES, NAMES, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.ranking.order import by_score
+from schemas.features import Counter, Pane, TagInterest, Taken
 from schemas.learning import Objective, OnlineWeights
 from schemas.telemetry import Context
 from tests.operators.feed_world import (
@@ -35,6 +36,42 @@ def values_of(records: list[Record], name: str, **asked: object) -> dict[str, fl
     query = ask(made, **asked)  # type: ignore[arg-type]
     rows = np.flatnonzero(made.items.listed.values)
     return dict(zip(made.videos.names(rows), FeatureTable().hydrate(query, rows)[NAMES.index(name)].tolist(), strict=True))
+
+
+def test_the_last_minutes_of_a_person_speak_for_and_against_tags_and_categories() -> None:
+    records = [item(name, tags=(f"t{name}",), category=f"k{name}") for name in "abcd"]
+    counts = [0] * 14
+    taken_to, passed = counts.copy(), counts.copy()
+    taken_to[Counter.LIKES], passed[Counter.SKIPS] = 2, 3
+    now = NOW_MS // 60_000
+    person = state(
+        tags={
+            "ta": TagInterest(0.0, NOW_MS, counts, [Pane(now - 40, taken_to), Pane(now - 2, taken_to)]),
+            "tb": TagInterest(0.0, NOW_MS, counts, [Pane(now - 29, taken_to), Pane(now - 5, passed)]),
+            "tc": TagInterest(0.0, NOW_MS, counts, [Pane(now - 30, taken_to)]),
+        },
+        panes=[Pane(now - 30, taken_to), Pane(now - 2, taken_to), Pane(now, passed)],
+        recent=[
+            Taken("b", 0.0, NOW_MS - 2_000),
+            Taken("c", 0.05, NOW_MS - 1_500),
+            Taken("d", 0.9, NOW_MS - 3_600_000),
+            Taken("a", 0.4, NOW_MS),
+        ],
+        positives=taken(["a"]),
+    )
+    expected = {
+        "tag_taken_5m": {"a": np.log(3)},
+        "tag_taken_30m": {"a": np.log(3), "b": np.log(3)},
+        "tag_passed_30m": {"b": np.log(4)},
+        "category_taken": {"a": np.log(2)},
+        "category_watched": {"a": np.log(2), "d": np.log(1.95)},
+        "category_passed": {"b": np.log(2)},
+        "category_watched_30m": {"a": 1 / 3},
+    }
+    for name, values in expected.items():
+        assert values_of(records, name, person=person) == pytest.approx(dict.fromkeys("abcd", 0.0) | values), name
+    assert values_of(records, "person_taken_30m", person=person) == pytest.approx(dict.fromkeys("abcd", 3.5 / 5))
+    assert values_of(records, "person_passed_30m", person=person) == pytest.approx(dict.fromkeys("abcd", 4.5 / 5))
 
 
 def test_names_are_unique_and_the_version_follows_the_formulas() -> None:
