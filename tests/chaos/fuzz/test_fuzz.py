@@ -54,9 +54,8 @@ class Report(msgspec.Struct, kw_only=True):
         console = Console(width=140)
         console.print(table)
         console.print(f"sent {self.sent}, refused by the broker {self.refused_by_the_broker}, seconds {self.seconds}")
-        console.print(
-            f"not ready {self.not_ready}, restarts {self.restarts}, lag {self.lag}, features rejected (expected, counted) {self.rejected_by_features}"
-        )
+        console.print(f"not ready {self.not_ready}, restarts {self.restarts}, lag {self.lag}")
+        console.print(f"features rejected (expected, counted) {self.rejected_by_features}")
         found = self.verify
         console.print(f"verify: lost {found.lost}, double {found.double}, wrong {len(found.counters_wrong)} of {found.counters_checked:,}")
 
@@ -146,7 +145,7 @@ def _rejected(home: Home) -> int:
     try:
         port = int((home.run / "features.port").read_text(encoding="ascii"))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            values = read_plain(answer.read().decode())
+            found = samples(answer.read().decode())
     except OSError:
         return -1
-    return next(int(value) for name, value in values.items() if name.endswith("features_rejected_total"))
+    return int(found["penstock_features_rejected_total", ""])
