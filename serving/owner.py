@@ -157,7 +157,7 @@ class Heart(threading.Thread):
                 ):
                     self._beat(tail, publisher)
                     return
-            except (PenstockError, KafkaException) as error:
+            except (PenstockError, KafkaException, OSError) as error:
                 _log.warning("could not say that this system runs", error=str(error))
                 self._ended.wait(BEAT_S)
 
