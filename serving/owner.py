@@ -183,7 +183,7 @@ class Heart(threading.Thread):
 
 
 class _Tail:
-    """Reads the last few records of the topic; what stands under another key says nothing of whose the topics are."""
+    """Reads the topic backwards to the newest record that says whose the topics are; whatever else stands there is passed over."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topic_prefix + TOPIC
@@ -195,7 +195,13 @@ class _Tail:
             if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
                 return None
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
-            return self._read(max(low, high - _LAST_FEW), high)
+            look_back = _LAST_FEW
+            while True:
+                start = max(low, high - look_back)
+                found = self._read(start, high)
+                if found is not None or start == low:
+                    return found
+                look_back *= 10
         except KafkaException as error:
             raise ServiceError(expected="whose the topics are", got=str(error), where=self._topic, do="run `penstock status`") from None
 
