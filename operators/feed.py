@@ -18,7 +18,7 @@ from operators.ranking.features import FEATURE_SET
 from operators.reasons import reasons
 from operators.tables.side import SideTables
 from operators.tokens import sign_page
-from schemas.features import ServedPage
+from schemas.features import ServedPage, region_scope
 from schemas.feed import DEFAULT_AGE, FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
 from schemas.fitting import fit_response
 from schemas.topics import load_topics
@@ -183,7 +183,7 @@ class FeedEngine:
         if not outcome.slots:
             return Level.NOTHING_ALLOWED if self.tables.items.n_listed > 0 else Level.EMPTY_CATALOGUE
         if not asked.available:
-            regional = asked.region is not None and self.tables.trending.of(f"region:{asked.region}") is not None
+            regional = asked.region is not None and self.tables.trending.of(region_scope(asked.region)) is not None
             return Level.REGIONAL_TRENDING if regional else Level.GLOBAL_POPULAR
         if outcome.relaxed:
             return Level.GLOBAL_POPULAR
