@@ -1,4 +1,4 @@
-"""What became of the candidates of a request."""
+"""Records what became of each candidate of a request, and the time that each stage took."""
 
 from __future__ import annotations
 
