@@ -18,7 +18,8 @@ from operators.ranking.features import FEATURE_SET
 from operators.reasons import reasons
 from operators.tables.side import SideTables
 from operators.tokens import sign_page
-from schemas.features import ServedPage
+from schemas.catalog import CatalogItem
+from schemas.features import ServedPage, region_scope
 from schemas.feed import DEFAULT_AGE, FeedItem, FeedRequest, FeedResponse, Level, ReadState, ServedRecord
 from schemas.fitting import fit_response
 from schemas.topics import load_topics
@@ -145,24 +146,8 @@ class FeedEngine:
             seed=self.seed,
             default_age=self.default_age,
         )
-        outcome = None
-        if asked.repeated is not None:
-            outcome = self.pipeline.repeat(asked, asked.rows_of(asked.repeated.video_ids), limit=request.limit, skip=skip, clock=clock)
-        if outcome is None or not outcome.slots:
-            asked = replace(asked, repeated=None)
-            outcome = self.pipeline.run(asked, limit=request.limit, skip=skip, clock=clock)
-        items = self._items(asked, outcome)
-        whole = FeedResponse(
-            request_id=request_id,
-            user_id=request.user_id,
-            now_ms=now_ms,
-            items=items,
-            degradation_level=self._level(asked, outcome),
-            next_cursor=self._next_cursor(asked),
-            model_versions=self._versions(),
-            relaxed=outcome.relaxed,
-            exhausted=not set(outcome.relaxed).isdisjoint(HISTORY),
-        )
+        asked, outcome = self._decided(asked, skip, clock)
+        whole = self._whole(asked, outcome)
         # Cut before its lineage is written and its page remembered: both are of what the person gets.
         response, lost = fit_response(whole, self.answer_bytes)
         outcome = replace(outcome, slots=outcome.slots[: len(response.items)])
@@ -179,11 +164,34 @@ class FeedEngine:
         """Count an answer that goes out, once."""
         self.pipeline.went_out(answer.asked, answer.outcome)
 
+    def _decided(self, asked: Query, skip: Collection[str], clock: Clock | None) -> tuple[Query, Outcome]:
+        """Return the page that the cursor was asked with before, where any of it may still be shown, else a page of its own."""
+        page, limit = asked.repeated, asked.request.limit
+        if page is not None:
+            outcome = self.pipeline.repeat(asked, asked.rows_of(page.video_ids), limit=limit, skip=skip, clock=clock)
+            if outcome.slots:
+                return asked, outcome
+            asked = replace(asked, repeated=None)
+        return asked, self.pipeline.run(asked, limit=limit, skip=skip, clock=clock)
+
+    def _whole(self, asked: Query, outcome: Outcome) -> FeedResponse:
+        return FeedResponse(
+            request_id=asked.request_id,
+            user_id=asked.request.user_id,
+            now_ms=asked.now_ms,
+            items=self._items(asked, outcome),
+            degradation_level=self._level(asked, outcome),
+            next_cursor=self._next_cursor(asked),
+            model_versions=self._versions(),
+            relaxed=outcome.relaxed,
+            exhausted=not set(outcome.relaxed).isdisjoint(HISTORY),
+        )
+
     def _level(self, asked: Query, outcome: Outcome) -> Level:
         if not outcome.slots:
             return Level.NOTHING_ALLOWED if self.tables.items.n_listed > 0 else Level.EMPTY_CATALOGUE
         if not asked.available:
-            regional = asked.region is not None and self.tables.trending.of(f"region:{asked.region}") is not None
+            regional = asked.region is not None and self.tables.trending.of(region_scope(asked.region)) is not None
             return Level.REGIONAL_TRENDING if regional else Level.GLOBAL_POPULAR
         if outcome.relaxed:
             return Level.GLOBAL_POPULAR
@@ -228,25 +236,7 @@ class FeedEngine:
             if record is None:
                 message = f"expected a listed video, got {self.tables.videos.ids[row]}, at the page of {asked.request_id}"
                 raise RuntimeError(message)
-            items.append(
-                FeedItem(
-                    video_id=record.video_id,
-                    title=record.title,
-                    video_url=record.video_url,
-                    thumbnail_url=record.thumbnail_url,
-                    prefetch_url=record.prefetch_url,
-                    creator_id=record.creator_id,
-                    score=round(score, 6),
-                    source=source,
-                    recommendation_reason=reason,
-                    tracking_token=token,
-                    duration_ms=record.duration_ms,
-                    tags=record.tags,
-                    category=record.category,
-                    language=record.language,
-                    fields=record.fields,
-                )
-            )
+            items.append(_item(record, score=round(score, 6), source=source, recommendation_reason=reason, tracking_token=token))
         return items
 
     def _sources(self, outcome: Outcome) -> list[str]:
@@ -265,3 +255,23 @@ class FeedEngine:
             simhashes=self.tables.vectors.simhash.values[rows].tolist(),
             after=asked.request.cursor or "",
         )
+
+
+def _item(record: CatalogItem, *, score: float, source: str, recommendation_reason: str, tracking_token: str) -> FeedItem:
+    return FeedItem(
+        video_id=record.video_id,
+        title=record.title,
+        video_url=record.video_url,
+        thumbnail_url=record.thumbnail_url,
+        prefetch_url=record.prefetch_url,
+        creator_id=record.creator_id,
+        score=score,
+        source=source,
+        recommendation_reason=recommendation_reason,
+        tracking_token=tracking_token,
+        duration_ms=record.duration_ms,
+        tags=record.tags,
+        category=record.category,
+        language=record.language,
+        fields=record.fields,
+    )

@@ -1,4 +1,4 @@
-"""What became of the candidates of a request."""
+"""Records what became of each candidate of a request, and the time that each stage took."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def merged(found: Sequence[Rows], capacity: int) -> Outcome:
     )
 
 
-class Watch:
-    """Time spent in each stage by a clock; without one, 0."""
+class Stopwatch:
+    """Adds up the time spent in each stage, in seconds by a clock; without one, 0."""
 
     def __init__(self, clock: Clock | None) -> None:
         self.clock: Clock = (lambda: 0.0) if clock is None else clock

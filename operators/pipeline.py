@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.outcome import Clock, Outcome, Slot, Watch, merged
+from operators.outcome import Clock, Outcome, Slot, Stopwatch, merged
 from operators.query import Query, Rows
 from operators.ranking.order import by_score
 from operators.rules import Filter, LastResort, dropped, judge, offered
@@ -166,38 +166,38 @@ class Pipeline:
         clock
             Monotonic seconds; without one nothing is timed and no budget binds.
         """
-        watch = Watch(clock)
-        found, outcome = self._retrieve(query, skip, watch)
+        stopwatch = Stopwatch(clock)
+        found, outcome = self._retrieve(query, skip, stopwatch)
         judge(query, outcome, self.filters, self.safety, skip)
-        self._page(query, outcome, limit, skip, watch)
+        self._page(query, outcome, limit, skip, stopwatch)
         if not outcome.slots:
             outcome = self._widened(query, found, outcome, skip)
             for relaxed in ((), *self.relaxations):
                 if not outcome.slots:
                     outcome.relaxed = relaxed
-                    self._page(query, outcome, limit, skip, watch)
+                    self._page(query, outcome, limit, skip, stopwatch)
             if not outcome.slots:
                 outcome.relaxed = ()
-        return self._ended(outcome, watch)
+        return self._ended(outcome, stopwatch)
 
     def repeat(self, query: Query, rows: Rows, *, limit: int, skip: Collection[str] = (), clock: Clock | None = None) -> Outcome:
         """Show again what was served once: `rows` in their order, without those that safety takes out by now.
 
         They are ranked, so that scores and features are those of now, but the ranker does not decide. Parameters as in :meth:`run`.
         """
-        watch = Watch(clock)
+        stopwatch = Stopwatch(clock)
         outcome = merged([*(rows[:0] for _ in self.sources), rows], query.tables.videos.capacity)
-        watch.lap("retrieve")
+        stopwatch.lap("retrieve")
         judge(query, outcome, self.filters, self.safety, skip)
         outcome.relaxed = self.rules
         self._filter(outcome)
-        watch.lap("filter")
+        stopwatch.lap("filter")
         self._rank(query, outcome, skip)
-        watch.lap("rank")
+        stopwatch.lap("rank")
         outcome.slots = [Slot(rank, explored=False, propensity=1.0) for rank in np.argsort(outcome.ranked)[:limit].tolist()]
         outcome.relaxed = ()
-        watch.lap("rerank")
-        return self._ended(outcome, watch)
+        stopwatch.lap("rerank")
+        return self._ended(outcome, stopwatch)
 
     def went_out(self, query: Query, outcome: Outcome) -> None:
         """Let the side effects see the outcome of an answer that goes out; called once for each."""
@@ -207,11 +207,11 @@ class Pipeline:
             except Exception as error:
                 outcome.errors[type(effect).__name__] = f"{type(error).__name__}: {error}"
 
-    def _retrieve(self, query: Query, skip: Collection[str], watch: Watch) -> tuple[list[Rows], Outcome]:
+    def _retrieve(self, query: Query, skip: Collection[str], stopwatch: Stopwatch) -> tuple[list[Rows], Outcome]:
         found: list[Rows] = [np.empty(0, dtype=np.intp)] * len(self.source_names)
         failed: list[tuple[str, Exception | None]] = []
         for place, source in enumerate(self.sources):
-            if source.name in skip or watch.elapsed() > self.retrieve_budget_s:
+            if source.name in skip or stopwatch.elapsed() > self.retrieve_budget_s:
                 failed.append((source.name, None))
                 continue
             try:
@@ -221,7 +221,7 @@ class Pipeline:
         outcome = merged(found, query.tables.videos.capacity)
         for name, why in failed:
             outcome.skip(name, why)
-        watch.lap("retrieve")
+        stopwatch.lap("retrieve")
         return found, outcome
 
     def _widened(self, query: Query, found: list[Rows], outcome: Outcome, skip: Collection[str]) -> Outcome:
@@ -245,13 +245,13 @@ class Pipeline:
         judge(query, wider, self.filters, self.safety, outcome.skipped)
         return wider
 
-    def _page(self, query: Query, outcome: Outcome, limit: int, skip: Collection[str], watch: Watch) -> None:
+    def _page(self, query: Query, outcome: Outcome, limit: int, skip: Collection[str], stopwatch: Stopwatch) -> None:
         self._filter(outcome)
-        watch.lap("filter")
+        stopwatch.lap("filter")
         self._rank(query, outcome, skip)
-        watch.lap("rank")
+        stopwatch.lap("rank")
         self._select(query, outcome, limit, skip)
-        watch.lap("rerank")
+        stopwatch.lap("rerank")
 
     def _filter(self, outcome: Outcome) -> None:
         outcome.dropped = dropped(outcome.codes, self.filters, outcome.relaxed)
@@ -296,8 +296,8 @@ class Pipeline:
         outcome.skip(RERANK)
         outcome.slots = [Slot(rank, explored=False, propensity=1.0) for rank in range(min(limit, len(outcome.ranked)))]
 
-    def _ended(self, outcome: Outcome, watch: Watch) -> Outcome:
+    def _ended(self, outcome: Outcome, stopwatch: Stopwatch) -> Outcome:
         stages = (*self.source_names, *(one.reason for one in self.filters), RANK, RERANK, LAST_RESORT)
         outcome.skipped.sort(key=stages.index)
-        outcome.seconds = watch.seconds
+        outcome.seconds = stopwatch.seconds
         return outcome

@@ -1,4 +1,4 @@
-"""Why a video is on the page, in words."""
+"""Puts the reason for each video of a page into words."""
 
 from __future__ import annotations
 

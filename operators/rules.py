@@ -1,4 +1,4 @@
-"""Which candidates the filters drop, and which rules must give way so that something is left."""
+"""Applies the filters to the candidates, and finds the mildest relaxation that leaves something to show."""
 
 from __future__ import annotations
 

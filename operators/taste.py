@@ -1,4 +1,4 @@
-"""What is known of a person, as rows and arrays of the side tables: the last videos, and what happened in the last minutes."""
+"""Turns a person's state into rows and arrays of the side tables: the last videos, and the counts of the last minutes."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from typing import Literal
 
 import msgspec
 
+from schemas.telemetry import MAX_TOKEN
+
 MAC_BYTES = 16
-MAX_TOKEN_CHARS = 1_024
 MIN_SECRET_BYTES = 16
 
 _PERSON = b"penstock.token.1"
@@ -154,7 +155,7 @@ def verify(secret: bytes, token: str) -> TokenClaims:
 
 def _sealed(secret: bytes, body: bytes) -> str:
     token = b2a_base64(body + _mac(secret, body), newline=False).translate(_TO_URL).rstrip(b"=").decode("ascii")
-    return token if len(token) <= MAX_TOKEN_CHARS else ""
+    return token if len(token) <= MAX_TOKEN else ""
 
 
 def _mac(secret: bytes, body: bytes) -> bytes:

@@ -25,7 +25,9 @@ _WORDS = {
 }
 _PATH = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _BOUND = re.compile(r"(?: of length)? (<=|>=|<|>) (-?[\d.e+]+)$")
-_HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|[c-fC-F][0-9a-fA-F]{2})")
+_HALF_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _SIDES = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 _MISSING = object()
 

@@ -21,6 +21,7 @@ MAX_SURFACES = 8
 MAX_LISTED = 10_000
 MAX_DECAYED = 64
 MAX_SCOPE = 300
+GLOBAL_SCOPE = "global"
 
 Sum = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 """A sum that a float holds exactly; what takes back may come before what it takes back."""
@@ -184,3 +185,21 @@ class Neighbours(Message, frozen=True, kw_only=True):
     as_of_ms: int
     video_ids: ListedIds
     weights: ListedWeights
+
+
+def region_scope(region: str) -> str:
+    """Return the scope of a region's trending list.
+
+    >>> region_scope("DE")
+    'region:DE'
+    """
+    return f"region:{region}"
+
+
+def category_scope(category: str) -> str:
+    """Return the scope of a category's trending list.
+
+    >>> category_scope("cooking")
+    'category:cooking'
+    """
+    return f"category:{category}"

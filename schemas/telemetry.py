@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
@@ -13,14 +14,19 @@ from schemas.base import Message
 ONE_LINE = r"^[^\x00-\x08\x0a-\x1f\x7f]*$(?!\n)"
 """Text without control characters other than the tab: lineage and labels keep lists of ids one to a line."""
 
+is_one_line = re.compile(ONE_LINE).match
+
+MAX_ID = 128
+MAX_CONTEXT_TEXT = 256
+MAX_TOKEN = 1_024
 MAX_EVENTS = 1_000
 MAX_HISTORY = 10_000
 
-Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=ONE_LINE)]
-Name = Annotated[str, Meta(max_length=128, pattern=ONE_LINE)]
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID, pattern=ONE_LINE)]
+Name = Annotated[str, Meta(max_length=MAX_ID, pattern=ONE_LINE)]
 """The name of a creator, a category, a sound, a region, a language; empty means unknown."""
-ContextText = Annotated[str, Meta(max_length=256)]
-Token = Annotated[str, Meta(max_length=1_024)]
+ContextText = Annotated[str, Meta(max_length=MAX_CONTEXT_TEXT)]
+Token = Annotated[str, Meta(max_length=MAX_TOKEN)]
 DurationMs = Annotated[int, Meta(ge=0, le=864_000_000)]
 EpochMs = Annotated[int, Meta(ge=0, le=32_503_680_000_000)]
 ClaimedMs = Annotated[int, Meta(ge=0, le=2**62)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -24,7 +23,7 @@ from schemas.codec import DecodeError, decode
 from schemas.dlq import ReasonCode
 from schemas.features import Neighbours, TrendingList
 from schemas.locale import language_of, region_of
-from schemas.telemetry import ONE_LINE
+from schemas.telemetry import MAX_ID, is_one_line
 from schemas.users import UserRecord
 
 M = TypeVar("M", bound=Message)
@@ -33,9 +32,7 @@ EARLIEST_MS = 631_152_000_000
 """1990-01-01: nothing that is uploaded, registered or watched is older; what says so was written in another unit."""
 LATEST_MS = 4_102_444_800_000
 """2100-01-01."""
-MAX_ID = 128
 
-_is_one_line = re.compile(ONE_LINE).match
 _UNITS = (("seconds", 1_000), ("milliseconds", 1), ("microseconds", 0.001), ("nanoseconds", 0.000_001))
 _URLS = ("video_url", "thumbnail_url", "prefetch_url")
 
@@ -56,7 +53,7 @@ def key_id(key: bytes | None) -> str:
         If it is no id: missing, not UTF-8, longer than 128 characters, or with control characters.
     """
     name = key_text(key)
-    if not 0 < len(name) <= MAX_ID or not _is_one_line(name):
+    if not 0 < len(name) <= MAX_ID or not is_one_line(name):
         expected = f"a key of 1 to {MAX_ID} characters, none of them a control character"
         raise DecodeError(ReasonCode.WRONG_TYPE, expected=expected, got=repr(name)[:80], path="key")
     return name
@@ -215,7 +212,7 @@ def _same_length(ids: list[str], numbers: list[float], path: str) -> None:
 def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     kept: dict[str, None] = {}
     for tag in tags:
-        if 0 < len(tag) <= MAX_TAG and _is_one_line(tag):
+        if 0 < len(tag) <= MAX_TAG and is_one_line(tag):
             kept[tag] = None
             if len(kept) == MAX_TAGS:
                 break

@@ -1,1 +1,1 @@
-"""Which videos are watched by the same people."""
+"""Co-occurrence: counts which videos the same people watch, and tells each video's neighbours."""

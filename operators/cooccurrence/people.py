@@ -1,4 +1,4 @@
-"""What each person watched last, as codes."""
+"""Keeps the videos that each person watched last, as codes."""
 
 from __future__ import annotations
 

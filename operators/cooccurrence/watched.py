@@ -1,4 +1,4 @@
-"""What co-occurrence reads of the stream: who watched what, compact enough to be kept in a journal."""
+"""Turns events and histories into watches for the co-occurrence counts, small enough to be kept in a journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near two videos are, given how often they were watched together and apart."""
+"""Weighs how near two videos are, by how often they were watched together and apart."""
 
 from __future__ import annotations
 

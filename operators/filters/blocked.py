@@ -1,4 +1,4 @@
-"""What moderation or the person took out stays out of every path, fallbacks included."""
+"""Drops what moderation or the person took out, on every path, fallbacks included."""
 
 from __future__ import annotations
 

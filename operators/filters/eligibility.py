@@ -1,4 +1,4 @@
-"""What may not be shown at this age; what is for another region or language, where both sides are known."""
+"""Drops videos rated above the person's age, and those for another region or language where both sides are known."""
 
 from __future__ import annotations
 

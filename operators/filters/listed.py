@@ -1,4 +1,4 @@
-"""Only what the catalogue holds is shown, and only in its time."""
+"""Drops videos that the catalogue does not hold, and those that are not available at this time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the person saw in the last days is not shown again."""
+"""Drops videos that the person saw in the last days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was served in this session is not served again, whether it was looked at or not."""
+"""Drops videos that were served in this session already, whether they were looked at or not."""
 
 from __future__ import annotations
 

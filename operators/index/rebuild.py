@@ -1,4 +1,4 @@
-"""When an index segment is worth building anew."""
+"""Decides when an index segment is worth building anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes into ingest: raw records, and the candidates for events that are found in them."""
+"""Defines the inputs of ingest: raw records, the candidates for events in them, and changes of the catalogue."""
 
 from __future__ import annotations
 

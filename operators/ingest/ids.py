@@ -82,6 +82,11 @@ class RecentIds:
     horizon
         How long an id is remembered, where the capacity suffices; at most five days.
 
+    Raises
+    ------
+    ValueError
+        If `capacity` is less than 4, or `horizon` is not above 0 and at most five days.
+
     Examples
     --------
     >>> ids = RecentIds(capacity=1_000, horizon=timedelta(hours=24))

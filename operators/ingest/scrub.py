@@ -8,11 +8,9 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from schemas.locale import language_of, region_of
-from schemas.telemetry import Context
+from schemas.telemetry import MAX_CONTEXT_TEXT, Context, is_one_line
 
 REDACTED = "[redacted]"
-MAX_TEXT = 256
-"""Characters of the longest string of a context: longer ones take long to search, and whoever counts by region or surface keeps them."""
 MAX_CACHED = 16_384
 """Contexts that are remembered with their redacted form, at most 1.5 KB each: clients repeat them."""
 
@@ -38,8 +36,9 @@ class Scrubber:
     """Replaces personal data.
 
     A device id becomes a keyed hash: the same device keeps the same pseudonym, and without the key nobody can tell whose it is. E-mail
-    addresses, IP addresses and telephone numbers in the strings of a context are redacted; a region or a language that holds one is left
-    out, and so is every string of more than 256 characters. Region and language become canonical, and what is empty is unknown.
+    addresses, IP addresses and telephone numbers in the strings of a context are redacted; a region or a language that holds one, or a
+    control character, is left out, and so is every string of more than MAX_CONTEXT_TEXT characters: it takes long to search. Region and
+    language become canonical, and what is empty is unknown.
 
     Parameters
     ----------
@@ -82,10 +81,10 @@ def _without_personal(context: Context) -> Scrubbed:
     said = {name: text for name in context.__struct_fields__ if (text := getattr(context, name))}
     kept: dict[str, str] = {}
     for name, text in said.items():
-        redacted = _PERSONAL.sub(REDACTED, text) if len(text) <= MAX_TEXT else None
+        redacted = _PERSONAL.sub(REDACTED, text) if len(text) <= MAX_CONTEXT_TEXT else None
         if name not in _CANONICAL:
             kept[name] = redacted or ""
-        elif redacted == text:
+        elif redacted == text and is_one_line(text):
             kept[name] = _CANONICAL[name](text) or ""
             said[name] = kept[name]
     cut = sum(kept.get(name) != text for name, text in said.items())

@@ -1,4 +1,4 @@
-"""Counts what events bring along that other parts live by, so that its absence shows."""
+"""Counts how many events carry the optional fields that other parts need, so that a missing one shows in `status`."""
 
 from __future__ import annotations
 

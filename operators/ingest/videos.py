@@ -1,4 +1,4 @@
-"""What the catalogue says of the videos that events are about."""
+"""Keeps the fields of each video that events are joined with, in buckets."""
 
 from __future__ import annotations
 

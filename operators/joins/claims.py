@@ -1,4 +1,4 @@
-"""Which tokens may train a model."""
+"""Decides which tracking tokens may train a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into the label join."""
+"""Defines the inputs of the label join, and makes some for its contract checks."""
 
 from __future__ import annotations
 

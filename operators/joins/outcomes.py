@@ -1,4 +1,4 @@
-"""What a person did with a served item, and what that means to the heads."""
+"""Collects the outcomes of a served item, and turns them into labels of the heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one event, and one history, changes in a person's row."""
+"""Folds events, histories and profiles into a person's row."""
 
 from __future__ import annotations
 

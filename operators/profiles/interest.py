@@ -1,4 +1,4 @@
-"""How a person's interest fades, and how much is kept of a person."""
+"""Sets how a person's interest fades, and how much is kept of a person."""
 
 from __future__ import annotations
 

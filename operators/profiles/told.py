@@ -1,4 +1,4 @@
-"""What a person's record on `users.records` says, as a profile."""
+"""Turns a person's record on `users.records` into a profile."""
 
 from __future__ import annotations
 

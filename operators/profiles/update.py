@@ -1,4 +1,4 @@
-"""What is to be written of a person."""
+"""Defines the update of a person that is written to the store."""
 
 from __future__ import annotations
 

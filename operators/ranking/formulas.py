@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from operators.ranking.view import Values, View
+from operators.taste import Taste
 from operators.windows.decay import DAY_MS, HOUR_MS, index_of
 from schemas.features import Counter
 
@@ -88,20 +89,12 @@ def creator_followed(view: View) -> Values:
 
 def creator_taken(view: View) -> Values:
     """How often the person took to the creator lately."""
-    creators = view.tables.items.creator.values[view.query.positives.rows]
-    counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
-    counts[0] = 0
-    values: Values = np.log1p(counts[view.creators + 1])
-    return values
+    return _of_creator(view, view.query.positives)
 
 
 def creator_passed(view: View) -> Values:
     """How much of what the person passed lately is of the creator."""
-    creators = view.tables.items.creator.values[view.query.passed.rows]
-    counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
-    counts[0] = 0
-    values: Values = np.log1p(counts[view.creators + 1])
-    return values
+    return _of_creator(view, view.query.passed)
 
 
 def category_taken(view: View) -> Values:
@@ -189,6 +182,14 @@ def luck(view: View) -> Values:
 def popularity(view: View) -> Values:
     """How popular the video ever was."""
     values: Values = np.log1p(view.tables.counters.popularity.values[view.rows])
+    return values
+
+
+def _of_creator(view: View, videos: Taste) -> Values:
+    creators = view.tables.items.creator.values[videos.rows]
+    counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
+    counts[0] = 0
+    values: Values = np.log1p(counts[view.creators + 1])
     return values
 
 

@@ -1,4 +1,4 @@
-"""What features are computed from: the candidates' counters, gathered once."""
+"""Gathers the candidates' counters once, for all features of a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each recorded answer and its lineage lie in the files: small enough for memory, the records themselves stay on disk."""
+"""Finds recorded answers and their lineage in the files: places are kept in memory, the records themselves stay on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording holds: the one file that names all others, written last."""
+"""Reads and writes the manifest of a recording: the one file that names all others, written last."""
 
 from __future__ import annotations
 

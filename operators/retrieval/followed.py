@@ -12,7 +12,7 @@ from operators.retrieval.best import NOTHING, best
 
 
 class FollowedCreators:
-    """The newest uploads of followed creators.
+    """The newest uploads of followed creators; those dated after "now" are not there yet.
 
     Parameters
     ----------
@@ -29,9 +29,8 @@ class FollowedCreators:
         """Return their videos, newest first."""
         items = query.tables.items
         rows = np.array([row for creator in query.followed for row in items.of_creator(creator)], dtype=np.intp)
-        if len(rows) == 0:
-            return NOTHING
-        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most)
+        rows = rows[items.uploaded_ms.values[rows] <= query.now_ms]
+        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most) if len(rows) > 0 else NOTHING
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whose they are."""

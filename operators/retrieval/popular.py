@@ -1,4 +1,4 @@
-"""Candidates that people take to; the last resort that is never empty."""
+"""Candidates that people take to; never none while the catalogue holds any."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING
 from operators.windows.decay import DAY_MS
+from schemas.features import GLOBAL_SCOPE, category_scope, region_scope
 
-GLOBAL = "global"
 FRESH_MS = DAY_MS
 """A list that nothing was added to for longer is not what is trending now."""
 
@@ -32,11 +32,11 @@ class Trending:
 
     def retrieve(self, query: Query) -> Found:
         """Return the head of the list."""
-        return _head(query, GLOBAL, self.most)
+        return _head(query, GLOBAL_SCOPE, self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say so while the list is fresh."""
-        return ["Trending now" if _is_fresh(query, GLOBAL) else "Popular"] * len(rows)
+        return ["Trending now" if _is_fresh(query, GLOBAL_SCOPE) else "Popular"] * len(rows)
 
 
 class TrendingInRegion:
@@ -55,11 +55,12 @@ class TrendingInRegion:
 
     def retrieve(self, query: Query) -> Found:
         """Return the head of the list; nothing where no region is told."""
-        return NOTHING if query.region is None else _head(query, f"region:{query.region}", self.most)
+        return NOTHING if query.region is None else _head(query, region_scope(query.region), self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Name the region."""
-        return [_words(query, f"region:{query.region}", query.region or "")] * len(rows)
+        region = query.region or ""
+        return [_words(query, region_scope(region), region)] * len(rows)
 
 
 class TrendingInCategories:
@@ -84,7 +85,7 @@ class TrendingInCategories:
         names = self._names(query)
         if not names:
             return NOTHING
-        heads = [_head(query, f"category:{name}", self.most // len(names)) for name in names]
+        heads = [_head(query, category_scope(name), self.most // len(names)) for name in names]
         rows, scores = np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads])
         firsts = np.sort(np.unique(rows, return_index=True)[1])
         return Found(rows[firsts], scores[firsts])
@@ -93,7 +94,7 @@ class TrendingInCategories:
         """Name the category in whose list each was found."""
         said: dict[int, str] = {}
         for name in self._names(query):
-            scope = f"category:{name}"
+            scope = category_scope(name)
             for row in _head(query, scope, self.most).rows.tolist():
                 said.setdefault(row, _words(query, scope, name))
         return [said.get(row, "") for row in rows]

@@ -1,4 +1,4 @@
-"""What is taken out of every path."""
+"""Keeps the videos and creators that moderation blocks."""
 
 from __future__ import annotations
 

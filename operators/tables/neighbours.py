@@ -1,4 +1,4 @@
-"""Who was taken to together with whom."""
+"""Keeps each video's neighbours and their weights, as rows."""
 
 from __future__ import annotations
 

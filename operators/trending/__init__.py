@@ -1,1 +1,1 @@
-"""What is taken to most, now, by scope."""
+"""Trending: the videos that are most taken to now, by scope."""

@@ -11,12 +11,11 @@ from operators.base import BucketedOperator, Example, State
 from operators.ingest.repeats import RepeatFold
 from operators.interactions import MEANINGS, counted_as
 from operators.trending.scores import Scores, join, split
-from schemas.features import TrendingList
+from schemas.features import GLOBAL_SCOPE, TrendingList, category_scope, region_scope
 from schemas.locale import region_of
 from schemas.sharding import shard_of
 from schemas.telemetry import Context, Event, InteractionType, Origin
 
-GLOBAL = "global"
 BUCKETS = 128
 
 HALF_LIFE = timedelta(hours=24)
@@ -141,7 +140,7 @@ class Trending(BucketedOperator[Event, TrendingList]):
         return scores
 
     def _forget_one(self, kept: dict[str, Scores]) -> None:
-        others = [name for name in kept if name != GLOBAL]
+        others = [name for name in kept if name != GLOBAL_SCOPE]
         if others:
             silent = min(others, key=lambda name: (kept[name].newest_ms, name))
             del kept[silent]
@@ -151,7 +150,7 @@ class Trending(BucketedOperator[Event, TrendingList]):
         scores = self._scopes.get(bucket_of(scope), {}).get(scope)
         if scores is None:
             return TrendingList(scope=scope, as_of_ms=0, half_life_ms=self._half_life_ms, video_ids=[], scores=[])
-        ids, values = scores.top(self.listed if scope == GLOBAL else self.listed // 5)
+        ids, values = scores.top(self.listed if scope == GLOBAL_SCOPE else self.listed // 5)
         return TrendingList(scope=scope, as_of_ms=scores.newest_ms, half_life_ms=self._half_life_ms, video_ids=ids, scores=values)
 
     @classmethod
@@ -199,12 +198,12 @@ def weight_of(event: Event) -> float:
 
 def scopes_of(event: Event) -> list[str]:
     """Return the scopes that an event counts in."""
-    scopes = [GLOBAL]
+    scopes = [GLOBAL_SCOPE]
     region = None if event.context is None else region_of(event.context.region)
     if region is not None:
-        scopes.append(f"region:{region}")
+        scopes.append(region_scope(region))
     if event.category:
-        scopes.append(f"category:{event.category}")
+        scopes.append(category_scope(event.category))
     return scopes
 
 

@@ -1,4 +1,4 @@
-"""What an event adds to counters: the stream counts by it, and verification recounts by it."""
+"""Turns an event into counter increments: the stream counts by them, and verification recounts by them."""
 
 from __future__ import annotations
 

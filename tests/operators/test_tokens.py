@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.tokens import MAX_TOKEN_CHARS, TokenClaims, TokenError, sign, sign_page, verify
+from operators.tokens import TokenClaims, TokenError, sign, sign_page, verify
+from schemas.telemetry import MAX_TOKEN
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 CLAIMS = TokenClaims("request-1", "video-1", 3, 1_651_000_000_000, 0.05, "thompson", "online-12")
@@ -83,7 +84,7 @@ def test_a_page_needs_a_propensity_for_each_item() -> None:
 
 def test_ids_of_the_greatest_ascii_length_fit_the_contract_and_longer_ones_are_served_untracked() -> None:
     longest = TokenClaims("r" * 128, "v" * 128, 99, 2**44, 0.001, "policy", "online-123456789")
-    assert 0 < len(sign(SECRET, longest)) <= MAX_TOKEN_CHARS
+    assert 0 < len(sign(SECRET, longest)) <= MAX_TOKEN
     assert sign(SECRET, TokenClaims("音" * 128, "音" * 128, 99, 2**44, 0.001, "policy", "m")) == ""
 
 

@@ -98,6 +98,23 @@ def test_bytes_that_are_no_json_are_malformed() -> None:
     assert caught.value.reason is ReasonCode.MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [
+        (rb"\ud83d", True),
+        (rb"\ude00", True),
+        (rb"\ude00\ud83d", True),
+        (rb"\ud83d\ude00", False),
+        (rb"\\ud83d", False),
+        (rb"\u00e9", False),
+    ],
+)
+def test_only_half_of_a_surrogate_pair_is_called_that(text: bytes, half: bool) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(FeedRequest, b'{"user_id":"' + text + b'"')
+    assert ("half of a surrogate pair" in caught.value.got) == half
+
+
 def test_what_is_nested_too_deep_is_malformed() -> None:
     for read, data in ((decode, b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"), (unpack, b"\x81\xa1x" + b"\x91" * 20_000 + b"\x01")):
         with pytest.raises(DecodeError) as caught:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from schemas.catalog import MAX_FIELD_NAME, MAX_FIELD_TEXT, MAX_FIELDS, MAX_TAG, MAX_TAGS, MAX_TITLE, MAX_URL
 from schemas.codec import decode, encode
 from schemas.dlq import DeadLetter, ReasonCode
+from schemas.features import Neighbours, TrendingList
 from schemas.feed import MAX_LIMIT, FeedItem, FeedResponse, Level, ServedRecord
 from schemas.fitting import RULES, fit, fit_response
 from schemas.registry import MESSAGES
@@ -92,7 +93,7 @@ def test_a_message_at_the_edge_of_every_bound_fits_or_says_that_it_cannot(topic:
 
 @pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
-def test_a_rule_gives_up_no_more_than_it_must(kind: type, share: float) -> None:
+def test_what_was_cut_fits_and_what_fits_is_left_as_it_is(kind: type, share: float) -> None:
     message = largest(inspect.type_info(kind), "x")
     limit = int(share * len(encode(message)))
     fitted = fit(message, limit)
@@ -100,6 +101,17 @@ def test_a_rule_gives_up_no_more_than_it_must(kind: type, share: float) -> None:
         assert len(encode(fitted[0])) <= limit
         assert fit(fitted[0], limit) == (fitted[0], ())
     assert fit(message, len(encode(message))) == (message, ())
+
+
+@pytest.mark.parametrize(("kind", "ids", "numbers"), [(TrendingList, "video_ids", "scores"), (Neighbours, "video_ids", "weights")])
+def test_a_list_is_cut_by_no_more_than_it_must_be(kind: type, ids: str, numbers: str) -> None:
+    message = largest(inspect.type_info(kind), "x")
+    limit = len(encode(message)) // 3
+    shorter, lost = fit(message, limit) or (message, ())
+    n = len(getattr(shorter, ids))
+    one_more = replace(message, **{name: getattr(message, name)[: n + 1] for name in (ids, numbers)})
+    assert (lost, len(getattr(shorter, numbers))) == ((ids,), n)
+    assert len(encode(shorter)) <= limit < len(encode(one_more))
 
 
 def test_an_event_loses_its_context_before_its_tags() -> None:

@@ -292,17 +292,14 @@ def test_the_current_version_is_what_the_golden_bytes_say(example: Message) -> N
     assert encode(example) == golden_file(type(example), "json").read_bytes()
 
 
-@pytest.mark.parametrize("path", golden_files("json"), ids=lambda path: path.stem)
-def test_a_field_of_a_later_version_is_ignored(path: Path) -> None:
-    kind = MESSAGES[path.name.partition(".")[0]]
+@pytest.mark.parametrize("kind", MESSAGES.values(), ids=lambda kind: kind.__name__)
+def test_a_field_of_a_later_version_is_ignored(kind: type[Message]) -> None:
+    path = golden_file(kind, "json")
     if issubclass(kind, STORED):
         later = path.read_bytes().removesuffix(b"]") + b',"later"]'
     else:
         later = path.read_bytes().removesuffix(b"}") + b',"a_later_field":1}'
-    if path == golden_file(kind, "json"):
-        assert encode(decode(kind, later)) == path.read_bytes()
-    else:
-        assert encode(decode(kind, path.read_bytes()))
+    assert encode(decode(kind, later)) == path.read_bytes()
 
 
 def write_missing() -> None:

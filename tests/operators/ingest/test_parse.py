@@ -152,6 +152,11 @@ def test_of_a_context_only_what_is_too_long_or_personal_is_left_out_and_the_even
     assert [one.event.context for one in parsed.candidates] == [Context(region="DE", language="de"), Context(language="de")]
 
 
+def test_a_region_of_two_lines_is_left_out_for_it_names_a_list_of_trending_videos() -> None:
+    parsed = _parse(_batch(_event(context={"region": "d\ne", "language": "d\x00", "surface": "s"})))
+    assert ([one.event.context for one in parsed.candidates], parsed.cut) == ([Context(surface="s")], 2)
+
+
 def test_fields_that_are_not_known_are_passed_over() -> None:
     assert len(_parse(_batch(_event(mood="fine"), app="x")).candidates) == 1
 

@@ -118,6 +118,12 @@ def test_followed_creators_come_newest_first() -> None:
     assert len(FollowedCreators().retrieve(ask(made)).rows) == 0
 
 
+def test_uploads_to_come_take_no_place_among_those_of_followed_creators() -> None:
+    planned = [item(f"f{n}", creator_id="c", uploaded_ms=NOW_MS + 1 + n) for n in range(5)]
+    made = tables([item("old", creator_id="c", uploaded_ms=NOW_MS - DAY_MS), item("dateless", creator_id="c"), *planned])
+    assert names(made, FollowedCreators(most=2).retrieve(ask(made, state(followed_creators=["c"]))).rows) == ["old", "dateless"]
+
+
 def test_fresh_uploads_are_neither_old_nor_from_the_future() -> None:
     uploads = {"old": NOW_MS - 4 * DAY_MS, "new": NOW_MS - 1_000, "newer": NOW_MS, "future": NOW_MS + 1}
     made = tables([item(name, uploaded_ms=at_ms) for name, at_ms in uploads.items()] + [item("undated")])
