@@ -13,7 +13,7 @@ import msgspec
 from dataflows.envelope import Envelope
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, SideBatch, outgoing_letter
-from dataflows.logs import Log
+from dataflows.logs import Log, Quiet
 from dataflows.reply_topics import ReplyTopics
 from dataflows.request import Asked, Refused, failed, read_request
 from dataflows.segment_loader import SegmentLoader
@@ -109,7 +109,7 @@ class Answering:
         self.wall_ms = wall_ms
         self._sequence = 0
         self._undelivered: dict[Place, int] = {}
-        self._failing: set[str] = set()
+        self._quiet = Quiet()
         self._unsaved: OrderedDict[str, list[ServedPage]] = OrderedDict()
 
     def on_batch(self, batches: list[Batch]) -> list[Outgoing]:
@@ -274,9 +274,9 @@ class Answering:
         response, served = answer.timed(latency_ms)
         self.metrics.event("cut", 1 if answer.lost else 0)
         self.engine.went_out(answer)
-        for stage in answer.outcome.errors.keys() - self._failing:
-            self.log.error("a stage failed", stage=stage, error=answer.outcome.errors[stage], request_id=response.request_id)
-        self._failing = set(answer.outcome.errors)
+        for stage, error in answer.outcome.errors.items():
+            if self._quiet.lets(stage):
+                self.log.error("a stage failed", stage=stage, error=error, request_id=response.request_id)
         self.metrics.answered(response.degradation_level.value, latency_ms)
         place = self._expect(one.envelope)
         lineage = Outgoing(self.topics.served, served.user_id.encode(), encode(served), tag=place)

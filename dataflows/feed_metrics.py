@@ -30,7 +30,7 @@ class FeedMetrics:
         self._levels = part.counter("feed_answers", "Answers by degradation level.", ["level"])
         self._candidates = part.counter("feed_candidates", "Candidates by main source.", ["source"])
         self._drops = part.counter("feed_drops", "Candidates dropped, by reason.", ["reason"])
-        self._failures = part.counter("feed_stage_failures", "Sources or rankers that failed or were cut.", ["stage"])
+        self._failures = part.counter("feed_stage_failures", "Sources, rules, rankers or re-rankers that failed or were cut.", ["stage"])
         self._events = part.counter("feed_requests", "What became of requests beside an answer.", ["what"])
         self._expired = part.histogram(
             "feed_expired_seconds",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable, Hashable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -13,10 +15,41 @@ import structlog
 from structlog.stdlib import BoundLogger as Log
 from structlog.typing import EventDict, Processor
 
-__all__ = ["Log", "open_log"]
+__all__ = ["Log", "Quiet", "open_log"]
+
+QUIET_S = 10.0
+"""A fault that goes on is logged this often; a client without a broker reports some twenty a second."""
 
 _MAX_BYTES = 50_000_000
 _KEPT = 2
+
+
+class Quiet:
+    """Lets each fault be logged once in ten seconds, however often it comes.
+
+    Parameters
+    ----------
+    clock
+        Monotonic seconds.
+
+    Examples
+    --------
+    >>> quiet = Quiet(clock=iter([0.0, 9.9, 9.9, 10.0]).__next__)
+    >>> [quiet.lets("a"), quiet.lets("a"), quiet.lets("b"), quiet.lets("a")]
+    [True, False, True, True]
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._logged_at: dict[Hashable, float] = {}
+
+    def lets(self, fault: Hashable) -> bool:
+        """Return whether a fault may be logged now, and count it as logged if so."""
+        now = self.clock()
+        may = now - self._logged_at.get(fault, float("-inf")) >= QUIET_S
+        if may:
+            self._logged_at[fault] = now
+        return may
 
 
 def open_log(part: str, path: Path) -> Log:

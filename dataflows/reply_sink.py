@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,8 +11,9 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from dataflows.kafka import Outgoing, Properties
-from dataflows.kafka.clients import QUIET_S, Faults, make_producer
+from dataflows.kafka.clients import Faults, make_producer
 from dataflows.kafka.errors import cause
+from dataflows.logs import Quiet
 
 LOOK_S = 0.2
 """Longest wait for the broker to say which topics there are."""
@@ -52,7 +52,7 @@ class ReplySink(DynamicSink[Outgoing]):
     ) -> None:
         self.on_settled = on_settled
         self.on_given_up = on_given_up
-        self._logged_at: dict[str, float] = {}
+        self._quiet = Quiet()
         own = {
             "linger.ms": 0,
             "acks": "1",
@@ -117,14 +117,9 @@ class ReplySink(DynamicSink[Outgoing]):
     def _settle(self, item: Outgoing, error: KafkaError | None) -> None:
         if error is not None:
             self.on_given_up()
-            self._log(item, error)
+            if self._quiet.lets(item.topic):
+                logger.warning("an answer was not delivered to %s[%d]: %s", item.topic, item.partition, error.str())
         self.on_settled(item.tag)
-
-    def _log(self, item: Outgoing, error: KafkaError) -> None:
-        now = time.monotonic()
-        if now - self._logged_at.get(item.topic, -QUIET_S) >= QUIET_S:
-            self._logged_at[item.topic] = now
-            logger.warning("an answer was not delivered to %s[%d]: %s", item.topic, item.partition, error.str())
 
 
 class ReplySinkPart(StatelessSinkPartition[Outgoing]):

@@ -33,10 +33,14 @@ def check_up(home: Home) -> list[Finding]:
     except ServiceError:
         return []
     except ConfigError as error:
-        return [Finding(name="settings", ok=False, found=error.got, wanted=error.expected, fix=error.do)]
+        return [_of_setting("settings", error)]
     state = read_state(home)
     warnings = [] if state is None else state.warnings
     return [*_kafka(settings), *_redis(settings), *(silent(warning) for warning in warnings)]
+
+
+def _of_setting(name: str, error: ConfigError) -> Finding:
+    return Finding(name=name, ok=False, found=error.got, wanted=error.expected, fix=error.do)
 
 
 def silent(warning: str) -> Finding:
@@ -106,7 +110,11 @@ _LOOKS: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
 
 def _redis(settings: Settings) -> list[Finding]:
     where = without_password(settings.redis_url)
-    with redis_client(settings, patient=False) as client:
+    try:
+        store = redis_client(settings, patient=False)
+    except ConfigError as error:
+        return [_of_setting("redis", error)]
+    with store as client:
         failure = redis_failure(client)
         if failure:
             return [Finding(name="redis", ok=False, found=failure, wanted=f"an answer from {where}", fix=_ADDRESS)]

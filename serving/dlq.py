@@ -6,7 +6,6 @@ from how far the parts have read. Nothing is kept elsewhere.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from serving.errors import ContractError
 from serving.letters import Chains
 from serving.offsets import next_offsets
 from serving.publisher import Publisher
-from serving.reading import decoded
+from serving.reading import decoded_all
 from serving.records import last_by_key, read_records
 
 TOPIC = "telemetry.dlq"
@@ -30,30 +29,15 @@ MARKS = "control.letters"
 _AT_ONCE = 500
 _LOOK_EVERY_S = 0.5
 
-_log = logging.getLogger(__name__)
-
 
 def read_letters(settings: Settings) -> dict[str, DeadLetter]:
     """Return all dead letters by id; those that a crash repeated are one, and what is no dead letter is passed over."""
-    letters: dict[str, DeadLetter] = {}
-    for message in last_by_key(settings, TOPIC).values():
-        try:
-            letter = decoded(DeadLetter, message)
-        except ContractError as error:
-            _log.error("passed over: %s", error)
-            continue
-        letters[letter.letter_id] = letter
-    return letters
+    return {letter.letter_id: letter for letter in decoded_all(DeadLetter, last_by_key(settings, TOPIC).values())}
 
 
 def read_chains(settings: Settings) -> Chains:
     """Return all dead letters with what became of each."""
-    marks: list[LetterMark] = []
-    for message in read_records(settings, MARKS):
-        try:
-            marks.append(decoded(LetterMark, message))
-        except ContractError as error:
-            _log.error("passed over: %s", error)
+    marks = list(decoded_all(LetterMark, read_records(settings, MARKS)))
     sent = {(mark.topic, mark.partition) for mark in marks if mark.action == "sent"}
     # Offsets first: whatever was worked on before this moment has its letter, where it became one, by the next line.
     reached = next_offsets(settings, sent)

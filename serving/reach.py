@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from schemas.settings import Settings
-from serving.errors import ServiceError
+from serving.errors import ConfigError, ServiceError
 
 BROKER_WITHIN_S = 4.0
 _LOOKS = 4
@@ -54,17 +54,27 @@ class BrokerProbe:
 
 
 def redis_client(settings: Settings, *, patient: bool = True) -> Redis:
-    """Return a client of the store for commands; one that is not patient tries once."""
+    """Return a client of the store for commands; one that is not patient tries once.
+
+    Raises
+    ------
+    ConfigError
+        If the address is no URL of a Redis.
+    """
     password = settings.redis_password
     once: dict[str, Any] = {} if patient else {"retry": Retry(NoBackoff(), 0)}
-    return Redis.from_url(
-        settings.redis_url,
-        username=settings.redis_username,
-        password=None if password is None else password.get_secret_value(),
-        socket_timeout=10,
-        socket_connect_timeout=_REDIS_WITHIN_S,
-        **once,
-    )
+    try:
+        return Redis.from_url(
+            settings.redis_url,
+            username=settings.redis_username,
+            password=None if password is None else password.get_secret_value(),
+            socket_timeout=10,
+            socket_connect_timeout=_REDIS_WITHIN_S,
+            **once,
+        )
+    except ValueError:
+        got = without_password(settings.redis_url)
+        raise ConfigError(expected="a URL such as redis://127.0.0.1:6379/0", got=got, where="PENSTOCK_REDIS_URL", do="correct it") from None
 
 
 def redis_failure(client: Redis) -> str:
@@ -96,6 +106,8 @@ def require_redis(settings: Settings, *, do: str) -> None:
     ------
     ServiceError
         If it does not answer within seconds; the address is named, and `do` is the next step.
+    ConfigError
+        If the address is no URL of a Redis.
     """
     with redis_client(settings, patient=False) as client:
         failure = redis_failure(client)
@@ -111,5 +123,5 @@ def without_password(url: str) -> str:
     >>> without_password("rediss://me:secret@redis.example:6380/0"), without_password("redis://127.0.0.1:6379/0")
     ('rediss://redis.example:6380/0', 'redis://127.0.0.1:6379/0')
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     return scheme + separator + rest.rpartition("@")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -125,3 +125,12 @@ def decoded(contract: type[M], message: Message) -> M:
     except DecodeError as error:
         where = f"{message.topic()}/{message.partition()}/{message.offset()}"
         raise ContractError(expected=f"a {contract.__name__}", got=str(error), where=where, do="find out what wrote it") from None
+
+
+def decoded_all(contract: type[M], messages: Iterable[Message]) -> Iterator[M]:
+    """Yield what records hold; those that do not keep the contract are logged and passed over: anybody can write to a topic."""
+    for message in messages:
+        try:
+            yield decoded(contract, message)
+        except ContractError as error:
+            _log.error("passed over: %s", error)

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from dataflows.kafka.errors import TransportError
+from dataflows.logs import Quiet
 
 Properties: TypeAlias = Mapping[str, str | int | float | bool]
 """librdkafka properties: ``bootstrap.servers``, security, and whatever else must differ from our defaults."""
@@ -20,9 +21,6 @@ OnCommit: TypeAlias = Callable[[KafkaError | None, list[TopicPartition]], None]
 logger = logging.getLogger("penstock.kafka")
 
 CLOSE_S = 3.0
-
-QUIET_S = 10.0
-"""A fault that goes on is logged this often; a client without a broker reports some twenty a second."""
 
 RECONNECT: Properties = {"reconnect.backoff.ms": 100, "reconnect.backoff.max.ms": 1000}
 
@@ -78,16 +76,14 @@ class Faults:
         self.where = where
         self.last: KafkaError | None = None
         self._fatal: KafkaError | None = None
-        self._logged_at: dict[int, float] = {}
+        self._quiet = Quiet()
 
     def __call__(self, error: KafkaError) -> None:
         """Serve as librdkafka's ``error_cb``."""
         self.last = error
         if error.fatal():
             self._fatal = error
-        now = time.monotonic()
-        if now - self._logged_at.get(error.code(), -QUIET_S) >= QUIET_S:
-            self._logged_at[error.code()] = now
+        if self._quiet.lets(error.code()):
             logger.warning("%s: %s", self.where, error.str())
 
     def raise_fatal(self) -> None:

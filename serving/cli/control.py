@@ -17,7 +17,7 @@ from schemas.validity import catalog_item
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.connect import connected_settings
 from serving.publisher import Publisher
-from serving.reading import decoded
+from serving.reading import decoded, decoded_all
 from serving.records import last_by_key, read_records
 
 MODERATION = "control.moderation"
@@ -52,7 +52,7 @@ def creator(name: IdArgument, *, block: BlockOption, reason: ReasonOption = "") 
 @moderate.command("list", epilog="Example: penstock moderate list --json")
 def list_(as_json: JsonOption = False) -> None:
     """Show what is blocked, since when and why."""
-    said = [decoded(Moderation, message) for message in last_by_key(connected_settings(), MODERATION).values()]
+    said = decoded_all(Moderation, last_by_key(connected_settings(), MODERATION).values())
     blocked = [one for one in said if one.blocked]
     if as_json:
         print_json(blocked)

@@ -37,19 +37,33 @@ def usage(*, expected: str, got: str, where: str, do: str) -> NoReturn:
 
 
 def as_expected(error: Exception) -> PenstockError | None:
-    """Return an error of a file, or of a broker or store that does not answer, as one of ours, None for any other.
+    """Return an error of a file, of a setting, or of a broker or store that does not answer, as one of ours, None for any other.
 
     The libraries are looked up, not imported: most commands need neither.
     """
     if isinstance(error, OSError) and error.filename is not None:
         what = "a file that can be read, or written"
         return ConfigError(expected=what, got=str(error.strerror), where=str(error.filename), do="name another, or make it so")
+    if _is_from("pydantic", "ValidationError", error):
+        return _of_setting(error)
     for module, name in _LIBRARIES.items():
-        kind = getattr(sys.modules.get(module), name, None)
-        if kind is not None and isinstance(error, kind):
+        if _is_from(module, name, error):
             what = "Kafka" if module == "confluent_kafka" else "Redis"
             return ServiceError(expected=f"an answer from {what}", got=str(error), where=_address(what), do="run `penstock status`")
     return None
+
+
+def _is_from(module: str, name: str, error: Exception) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(error, kind)
+
+
+def _of_setting(error: Any) -> ConfigError:
+    """Return what is wrong with the first setting that pydantic does not take."""
+    first = error.errors()[0]
+    expected = str(first["msg"]).removeprefix("Value error, expected ").removeprefix("Input should be ").partition(", got ")[0]
+    where = f"PENSTOCK_{'_'.join(map(str, first['loc'])).upper()}"
+    return ConfigError(expected=expected, got=repr(first["input"]), where=where, do="correct it, or unset it")
 
 
 def _address(what: str) -> str:

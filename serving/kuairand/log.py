@@ -41,6 +41,7 @@ LOG_COLUMNS = [
 ]
 SEQUENCE_COLUMNS = ["watch_seq", "like_seq", "long_watch_seq"]
 LONGEST_MS = 864_000_000
+"""Duration of a video, at most: as the catalogue has it."""
 VIDEO_COLUMNS = ["video_id", "author_id", "tag", "video_duration", "upload_dt", "music_id"]
 
 _EXPECTED = {"video_duration": f"milliseconds from 0 to {LONGEST_MS:,}", "upload_dt": "a day from 1990 to 2100 as YYYY-MM-DD"}

@@ -20,6 +20,7 @@ from dataflows.engine import run_to_end
 from dataflows.feed import build, side_tables
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
+from dataflows.logs import Quiet
 from dataflows.part import Part
 from dataflows.reply_topics import ReplyTopics
 from dataflows.segment_loader import SegmentLoader
@@ -373,14 +374,17 @@ def test_asking_with_a_cursor_again_gives_the_same_page_and_appends_nothing(step
     assert len(set(shown(out))) == 10
 
 
-def test_a_stage_that_fails_is_logged_once_until_it_works_again(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_fails_at_every_second_request_is_logged_once_in_ten_seconds(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(step.answering, "log", SimpleNamespace(error=lambda what, **fields: told.append(fields["stage"])))
     chain = step.answering.engine.pipeline
     sound = chain.filters
-    for filters in (sound, (*sound[:-1], Failing("seen")), (*sound[:-1], Failing("seen")), sound, (*sound[:-1], Failing("seen"))):
-        chain.filters = filters
-        assert len(shown(step.ask(request()))) == 10
+    instants = iter((0.0, 1.0, 9.9, 10.0))
+    monkeypatch.setattr(step.answering, "_quiet", Quiet(clock=instants.__next__))
+    for _ in range(4):
+        for filters in (sound, (*sound[:-1], Failing("seen"))):
+            chain.filters = filters
+            assert len(shown(step.ask(request()))) == 10
     assert told == ["seen", "seen"]
 
 

@@ -63,6 +63,9 @@ def test_services_that_nobody_named_are_not_looked_at_and_those_that_are_away_ar
     assert (redis.name, redis.ok, redis.wanted) == ("redis", False, "an answer from redis://127.0.0.1:1/0")
     assert "refused" in kafka.found
     assert "refused" in redis.found
+    monkeypatch.setenv("PENSTOCK_REDIS_URL", "me:secret@127.0.0.1:1")
+    (_, redis) = check_up(home)
+    assert (redis.name, redis.ok, redis.found, redis.fix) == ("redis", False, "127.0.0.1:1", "correct it")
 
 
 def answering(reply: bytes) -> int:

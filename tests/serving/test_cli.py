@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,19 @@ def test_last_words_with_brackets_are_shown_as_they_are() -> None:
     console = Console(width=200, file=io.StringIO())
     console.print(table(SystemState(bootstrap_servers="b:1", redis_url="redis://r", parts=[part], at_ms=0)))
     assert "unreachable (no [/such] [thrd:main] host)" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PENSTOCK_ID_CAPACITY", "many", "expected a valid integer, .*, got 'many', at PENSTOCK_ID_CAPACITY; correct it"),
+        ("PENSTOCK_REPLY_TOPICS", "a b", "expected names of topics, [^']*, got 'a b', at PENSTOCK_REPLY_TOPICS; correct it"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv("PENSTOCK_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv(name, value)
+    assert run("feed", "42") == 2
+    assert re.search(told, capsys.readouterr().err)
