@@ -47,6 +47,7 @@ def load(
         usage(expected="--ask beside --answers", got="--answers alone", where="the command line", do="add --ask")
     settings = connected_settings()
     log = read_folder(folder)
+    log.check_times(folder)
     plan = cut(
         schedule(log, requests=ask, limit=limit),
         rows=max_rows,

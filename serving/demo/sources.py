@@ -119,6 +119,7 @@ class LoggedFlow(Flow):
         self.speed = speed
         self.say = say
         self.log: KuaiRandLog = read_folder(folder)
+        self.log.check_times(folder)
         self._tags = dict(zip(map(str, self.log.catalogue.video_id.tolist()), self.log.catalogue.tags, strict=True))
         self._stream: LogStream | None = None
 

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from schemas.validity import EARLIEST_MS, LATEST_MS
+from schemas.codec import DecodeError
+from schemas.validity import EARLIEST_MS, LATEST_MS, plausible
 from serving.errors import ConfigError
 from serving.kuairand.tables import ADVICE, integers, lists_of_integers, read_csv, read_parquet, texts
 
@@ -107,6 +108,21 @@ class KuaiRandLog:
         """The days of the log, in order."""
         days: list[int] = np.unique(self.columns["date"]).tolist()
         return days
+
+    def check_times(self, folder: Path) -> None:
+        """Check that the log's times are epoch milliseconds.
+
+        Raises
+        ------
+        ConfigError
+            If they are in another unit, which is named.
+        """
+        for at_ms in self["time_ms"][[0, -1]].tolist():
+            try:
+                plausible(at_ms, path="time_ms")
+            except DecodeError as error:
+                where = f"{folder / LOG_PATTERN}, column 'time_ms'"
+                raise ConfigError(expected=error.expected, got=error.got, where=where, do=ADVICE) from None
 
 
 def read_folder(path: str | Path) -> KuaiRandLog:

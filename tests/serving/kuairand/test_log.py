@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,12 @@ def test_the_published_log_has_the_published_number_of_ranked_rows() -> None:
     log = read_folder(REAL)
     assert (log.raw_rows, len(log)) == (94_784, 91_805)
     assert len(ranked_rows(log)) == 19_524
+
+
+def test_a_log_in_seconds_is_refused_by_that_name(write_folder: WriteFolder) -> None:
+    folder = write_folder([impression(), impression(time_ms=2_000)])
+    log = read_folder(folder)
+    seconds = dataclasses.replace(log, columns=log.columns | {"time_ms": log["time_ms"] + 1_700_000_000})
+    with pytest.raises(ConfigError, match="looks like seconds"):
+        seconds.check_times(folder)
+    dataclasses.replace(log, columns=log.columns | {"time_ms": log["time_ms"] + 1_700_000_000_000}).check_times(folder)
