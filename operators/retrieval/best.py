@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.pipeline import Found
 from operators.query import Rows
+from operators.stages import Found
 
 NOTHING = Found(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float64))
 

@@ -7,9 +7,9 @@ from math import log2
 
 import numpy as np
 
-from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import best, foremost
+from operators.stages import Found
 from operators.tables.counters import POPULAR_HALF_LIFE_MS
 from operators.windows.decay import DAY_MS
 
