@@ -1,4 +1,4 @@
-"""Warns of doubtful weights in an objective before it is set."""
+"""What to say of an objective before it is set."""
 
 from __future__ import annotations
 
