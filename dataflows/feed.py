@@ -87,7 +87,12 @@ def flow(part: Part) -> Dataflow:
     def settled(place: Place) -> None:
         answering.delivered(place)
 
-    replies = ReplySink(connection, on_settled=settled, on_given_up=lambda: metrics.event("reply_given_up"))
+    replies = ReplySink(
+        connection,
+        request_bytes=part.sizes.request_bytes,
+        on_settled=settled,
+        on_given_up=lambda: metrics.event("reply_given_up"),
+    )
     answering = Answering(
         engine=FeedEngine(
             tables=tables,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from dataflows.kafka import Properties
-from dataflows.kafka.clients import part_errors, read_batch
+from dataflows.kafka.clients import Deadline, is_passing, part_errors, read_batch
 from schemas.codec import DecodeError
 from schemas.learning import OnlineWeights
 from schemas.validity import keyed
@@ -24,7 +24,7 @@ def newest_version(connection: Properties, topic: str, model: str) -> int:
     Raises
     ------
     KafkaException
-        If the broker does not answer.
+        If the broker does not answer, or not to the end: a version that is too small would be published again.
     """
     own = {"group.id": "penstock.shows.nothing", "enable.partition.eof": True, "enable.auto.commit": False}
     consumer = Consumer({**connection, **own})
@@ -44,15 +44,26 @@ def newest_version(connection: Properties, topic: str, model: str) -> int:
 
 def _greatest(consumer: Consumer, start: TopicPartition, model: str) -> int:
     consumer.assign([start])
-    newest, at_end = 0, False
-    while not at_end:
-        messages, ends = part_errors(read_batch(consumer, BATCH, LOOKUP_S))
-        at_end = bool(ends) or not messages
-        for message in messages:
-            try:
-                weights = keyed(OnlineWeights, "model", message.key(), message.value() or b"")
-            except DecodeError:
-                continue
-            if weights.model == model:
-                newest = max(newest, weights.version)
-    return newest
+    newest, patience = 0, Deadline(LOOKUP_S)
+    while True:
+        messages, events = part_errors(read_batch(consumer, BATCH, LOOKUP_S))
+        newest = max([newest, *(_version(message, model) for message in messages)])
+        errors = [error for event in events if (error := event.error()) is not None]
+        if any(error.code() == KafkaError._PARTITION_EOF for error in errors):
+            return newest
+        for error in errors:
+            if not is_passing(error):
+                raise KafkaException(error)
+        if messages:
+            patience = Deadline(LOOKUP_S)
+        elif patience.over:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+def _version(message: Message, model: str) -> int:
+    """Return the version of a record, 0 where it is another model's or keeps no contract."""
+    try:
+        weights = keyed(OnlineWeights, "model", message.key(), message.value() or b"")
+    except DecodeError:
+        return 0
+    return weights.version if weights.model == model else 0

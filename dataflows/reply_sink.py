@@ -38,13 +38,18 @@ class ReplySink(DynamicSink[Outgoing]):
     ----------
     connection
         librdkafka properties, ``bootstrap.servers`` at least.
+    request_bytes
+        What the producer may send at once, in bytes: the largest answer and what stands around it. librdkafka's own bound is less than
+        what `feed.responses` takes.
     on_settled
         Called with the ``tag`` of each answer that was delivered or given up, on the flow's thread.
     on_given_up
         Called at each answer that was not delivered.
     """
 
-    def __init__(self, connection: Properties, *, on_settled: Callable[[Any], None], on_given_up: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: Properties, *, request_bytes: int, on_settled: Callable[[Any], None], on_given_up: Callable[[], None]
+    ) -> None:
         self.on_settled = on_settled
         self.on_given_up = on_given_up
         self._logged_at: dict[str, float] = {}
@@ -52,6 +57,7 @@ class ReplySink(DynamicSink[Outgoing]):
             "linger.ms": 0,
             "acks": "1",
             "message.timeout.ms": int(DELIVERY_S * 1000),
+            "message.max.bytes": request_bytes,
             "topic.metadata.propagation.max.ms": 1_000,
             "partitioner": "consistent",
         }

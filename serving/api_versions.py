@@ -11,6 +11,7 @@ from schemas.settings import Settings
 
 _API_VERSIONS = 18
 _WITHIN_S = 4.0
+_PORT = 9092
 
 
 class Needed(NamedTuple):
@@ -52,8 +53,7 @@ def api_versions(settings: Settings) -> dict[int, tuple[int, int]]:
     OSError
         If it does not answer, or not in Kafka's words.
     """
-    host, _, port = settings.bootstrap_servers.split(",")[0].strip().rpartition(":")
-    with _connected(settings, host, int(port)) as connection:
+    with _connected(settings, *_address(settings.bootstrap_servers)) as connection:
         body = struct.pack(">hhih", _API_VERSIONS, 0, 1, -1)
         connection.sendall(struct.pack(">i", len(body)) + body)
         (size,) = struct.unpack(">i", _exactly(connection, 4))
@@ -68,14 +68,26 @@ def api_versions(settings: Settings) -> dict[int, tuple[int, int]]:
     return {key: (low, high) for key, low, high in rows}
 
 
+def _address(bootstrap_servers: str) -> tuple[str, int]:
+    """Return host and port of the first server, read as the client library reads them.
+
+    >>> _address("kafka.example, b:1"), _address("SASL_SSL://kafka.example:9093"), _address("[::1]:9094")
+    (('kafka.example', 9092), ('kafka.example', 9093), ('::1', 9094))
+    """
+    first = bootstrap_servers.split(",", maxsplit=1)[0].strip().rpartition("://")[2]
+    host, colon, port = first.rpartition(":")
+    if not colon or not port.isdecimal():
+        host, port = first, str(_PORT)
+    return host.strip("[]"), int(port)
+
+
 def _connected(settings: Settings, host: str, port: int) -> socket.socket:
-    plain = socket.create_connection((host.strip("[]"), port), timeout=_WITHIN_S)
     if not settings.security_protocol.endswith("SSL"):
-        return plain
+        return socket.create_connection((host, port), timeout=_WITHIN_S)
     context = ssl.create_default_context(cafile=settings.ssl_ca_location)
     if settings.ssl_certificate_location is not None:
         context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location)
-    return context.wrap_socket(plain, server_hostname=host.strip("[]"))
+    return context.wrap_socket(socket.create_connection((host, port), timeout=_WITHIN_S), server_hostname=host)
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

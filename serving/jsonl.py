@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from schemas.explain import BOM
+from serving.errors import ConfigError
 
 LONGEST_LINE = 8 * 2**20
 """Bytes of a line that is read; no record of any topic is as long."""
@@ -68,13 +70,21 @@ def open_lines(path: Path) -> Iterator[Lines]:
     >>> with open_lines(file) as lines:
     ...     [(line.number, line.value) for line in lines]
     [(1, b'{}'), (3, b'[1]')]
+
+    Raises
+    ------
+    ConfigError
+        If a packed file is cut short, or is none.
     """
     if path == _STANDARD_INPUT:
         yield Lines(sys.stdin.buffer, sys.stdin.buffer)
         return
     with path.open("rb") as raw:
         if path.suffix == ".gz":
-            with gzip.open(raw) as file:
-                yield Lines(cast(BinaryIO, file), raw)
+            try:
+                with gzip.open(raw) as file:
+                    yield Lines(cast(BinaryIO, file), raw)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ConfigError(expected="a whole file of gzip", got=str(error), where=str(path), do="pack it again") from None
         else:
             yield Lines(raw, raw)

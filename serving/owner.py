@@ -128,7 +128,7 @@ def _is_other(owner: Owner, home: Home, now_ms: int) -> bool:
 
 
 class Heart(threading.Thread):
-    """Writes every few seconds that this system runs, and notices when another one has taken the topics.
+    """Writes every few seconds that this system runs, and notices when another one that runs has taken the topics.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class Heart(threading.Thread):
                 ):
                     self._beat(tail, publisher)
                     return
-            except (PenstockError, KafkaException) as error:
+            except (PenstockError, KafkaException, OSError) as error:
                 _log.warning("could not say that this system runs", error=str(error))
                 self._ended.wait(BEAT_S)
 
@@ -171,7 +171,7 @@ class Heart(threading.Thread):
             running = not self._ended.is_set()
             owner = tail.newest() if self._claimed else None
             now_ms = time.time_ns() // 1_000_000
-            if owner is not None and _is_other(owner, self._home, now_ms):
+            if owner is not None and owner.runs(now_ms) and _is_other(owner, self._home, now_ms):
                 self.fault = f"expected topics that are ours, got {owner.described(now_ms)}, at {self._settings.topic_prefix}{TOPIC}"
                 return
             publisher.publish(TOPIC, KEY, own_record(self._home, up_since_ms=self._up_since_ms, running=running))
@@ -183,7 +183,7 @@ class Heart(threading.Thread):
 
 
 class _Tail:
-    """Reads the last few records of the topic."""
+    """Reads the topic backwards to the newest record that says whose the topics are; whatever else stands there is passed over."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topic_prefix + TOPIC
@@ -195,7 +195,13 @@ class _Tail:
             if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
                 return None
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
-            return self._read(max(low, high - _LAST_FEW), high)
+            look_back = _LAST_FEW
+            while True:
+                start = max(low, high - look_back)
+                found = self._read(start, high)
+                if found is not None or start == low:
+                    return found
+                look_back *= 10
         except KafkaException as error:
             raise ServiceError(expected="whose the topics are", got=str(error), where=self._topic, do="run `penstock status`") from None
 
@@ -207,7 +213,7 @@ class _Tail:
             message = self._consumer.poll(0.2)
             if message is None and time.monotonic() > deadline:
                 raise ServiceError(expected="the end of the topic", got="no answer", where=self._topic, do="run `penstock status`")
-            if message is None or message.error() is not None or message.value() is None:
+            if message is None or message.error() is not None or message.value() is None or message.key() != KEY.encode():
                 continue
             with contextlib.suppress(ContractError):
                 found = Owner(decoded(SystemRecord, message), message.timestamp()[1])

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import DecodeError, decode
 from schemas.feed import FeedRequest, FeedResponse
+from serving.checked import checked
 from serving.errors import ContractError, RequestRefused, TransportError
 
 
@@ -75,15 +76,8 @@ def checked_request(request: FeedRequest) -> FeedRequest:
     ContractError
         If it does not fit.
     """
-    try:
-        checked = decode(FeedRequest, encode(request))
-    except DecodeError as error:
-        where = f"{error.path} of FeedRequest"
-        raise ContractError(expected=error.expected, got=error.got, where=where, do="see docs/contracts.md") from None
-    except UnicodeEncodeError as error:
-        got = f"half of a surrogate pair in {error.object[error.start : error.end]!a}"
-        raise ContractError(expected="text that UTF-8 can hold", got=got, where="FeedRequest") from None
-    return checked if checked.request_id is not None else msgspec.structs.replace(checked, request_id=uuid.uuid4().hex)
+    fitting = checked(request)
+    return fitting if fitting.request_id is not None else msgspec.structs.replace(fitting, request_id=uuid.uuid4().hex)
 
 
 def closed() -> TransportError:

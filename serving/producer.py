@@ -15,7 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas import headers
 from schemas.codec import encode
 from schemas.telemetry import Context, RawEvent, TelemetryBatch
-from serving.errors import ContractError, TransportError
+from serving.checked import checked
+from serving.errors import TransportError
 
 TOPIC = "telemetry.raw"
 
@@ -99,13 +100,7 @@ class TelemetryProducer:
         TransportError
             If an earlier batch could not be delivered.
         """
-        try:
-            batch = TelemetryBatch(user_id=user_id, device_id=device_id, context=context, events=events)
-            msgspec.convert(msgspec.to_builtins(batch), TelemetryBatch)
-        except msgspec.ValidationError as error:
-            raise ContractError(
-                expected="a batch of telemetry", got=str(error), where=f"user {user_id}", do="see docs/contracts.md"
-            ) from None
+        checked(TelemetryBatch(user_id=user_id, device_id=device_id, context=context, events=events), whose=f"user {user_id!a}")
         with self._lock:
             sender = (user_id, device_id, context)
             waiting = self._waiting.setdefault(sender, [])

@@ -11,9 +11,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import headers
 from schemas.base import Message as Contract
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import encode
+from schemas.dlq import LARGEST_LETTER
 from schemas.partition import partition_for
-from serving.errors import ContractError, TransportError
+from serving.checked import checked
+from serving.errors import TransportError
 from serving.wire import count_partitions
 
 _log = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ class Publisher:
     def __init__(self, kafka: Mapping[str, str], *, topic_prefix: str = "") -> None:
         self.topic_prefix = topic_prefix
         self._producer = Producer(
-            dict(kafka)
+            {"message.max.bytes": LARGEST_LETTER}  # the topics decide what is too large
+            | dict(kafka)
             | {
                 "acks": "all",
                 "enable.idempotence": True,
@@ -57,7 +60,7 @@ class Publisher:
         """
         fields = dict(extra or {})
         if isinstance(message, Contract):
-            _check(message)
+            checked(message)
             fields |= {headers.CE_ID: key, headers.CE_TYPE: f"{message.TYPE}.v{message.VERSION}"}
         value = encode(message) if isinstance(message, Contract) else message
         full = self.topic_prefix + topic
@@ -133,12 +136,3 @@ class Publisher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.flush()
-
-
-def _check(message: Contract) -> None:
-    try:
-        decode(type(message), encode(message))
-    except DecodeError as error:
-        raise ContractError(
-            expected=error.expected, got=error.got, where=f"{type(message).__name__} {error.path}", do="see docs/contracts.md"
-        ) from None

@@ -127,7 +127,7 @@ def _produce(settings: Settings, on_event: Callable[[str], None]) -> _Channel:
     def send(line: bytes) -> bool:
         batch = decode(TelemetryBatch, line)
         for index, event in enumerate(batch.events):
-            plausible(event.timestamp, path=f"$.events[{index}].timestamp")
+            plausible(event.timestamp, path=f"$.events[{index}].timestamp", earliest_ms=settings.earliest_ms)
         producer.send(batch.user_id, batch.events, device_id=batch.device_id, context=batch.context)
         return False
 

@@ -14,8 +14,9 @@ from dataflows.kafka.shutdown import Shutdown
 class GroupSource(DynamicSource[SideBatch | RequestBatch]):
     """Shares requests with the other members of a consumer group, and reads every side topic whole.
 
-    Each turn hands out what is new on the side topics, then requests: a request is never ahead of what was on the side topics when
-    it was read. The group is joined only when every side topic has been read to its end, so a starting member answers nothing
+    Each turn hands out what is new on the side topics, about 256 KiB of it, then requests. Side topics take turns, so a flood on one
+    holds up no other; a request may be ahead of what a flooded topic still holds, and its lineage says which offsets were applied. The
+    group is joined only when every side topic has been read to its end, so a starting member answers nothing
     from half-filled tables. One such source per process; it keeps no snapshot.
 
     A request is committed when :meth:`done` was called for it and for all before it in its partition, about once a second, when

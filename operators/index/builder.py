@@ -130,9 +130,12 @@ def open_segment(store: Path, announced: SegmentAnnounced) -> Segment:
     Raises
     ------
     SegmentError
-        If the files are not there or not what was announced.
+        If the files are not there or not what was announced, or the path leads out of the store.
     """
     folder = store / announced.path
+    if folder.parent != store or announced.path in {".", ".."}:
+        msg = f"expected the name of a folder in the store, got {announced.path!r}, at {store}; wait for the next announcement"
+        raise SegmentError(msg)
     segment: Segment
     if announced.kind == "exact":
         segment = ExactSegment.load(folder, sha256=announced.sha256)

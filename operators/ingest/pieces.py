@@ -10,7 +10,8 @@ import msgspec
 from schemas.telemetry import MAX_EVENTS
 
 _TOKEN = re.compile(rb'\s*+("(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s"\[\]{},:]++)', re.DOTALL)
-_END_OF_EVENT = re.compile(rb"\}(?=\s*+(?:,\s*+\{\s*+\"|\]))")
+_BEFORE_NEXT = re.compile(rb"\}(?=\s*+,\s*+\{\s*+\")")
+_BEFORE_END = re.compile(rb"\}(?=\s*+\])")
 _PAIRS = frozenset((b"{}", b"[]"))
 
 MAX_DEPTH = 64
@@ -152,8 +153,11 @@ def _end_of_event(value: bytes, start: int) -> int:
 
 
 def _seek(value: bytes, at: int, otherwise: int | None = None) -> int:
-    """Return where an event ends that cannot be read beyond `at`: before what looks like the next one, or like the end of the list."""
-    found = _END_OF_EVENT.search(value, at)
+    """Return where an event ends that cannot be read beyond `at`: before what looks like the next one, else like the end of the list.
+
+    Brackets of its own look like the end of a list too, so the last that does is taken.
+    """
+    found = _BEFORE_NEXT.search(value, at) or max(_BEFORE_END.finditer(value, at), key=re.Match.start, default=None)
     if found is not None:
         return found.start() + 1
     if otherwise is None:

@@ -129,13 +129,13 @@ INITIAL_OBJECTIVE = Objective(
     version="initial",
     heads={
         TAKEN: 1.0,
-        "click": 0.1,
-        "long_view": 0.2,
-        "like": 0.2,
-        "share": 0.1,
-        "follow": 0.1,
-        "finish": 0.2,
-        "negative": -0.5,
+        "click": 0.025,
+        "long_view": 0.05,
+        "like": 0.05,
+        "share": 0.025,
+        "follow": 0.025,
+        "finish": 0.05,
+        "negative": -0.2,
     },
 )
 """What is maximised until an operator says otherwise: what is taken to, strong signs and a finish more, dislikes less."""

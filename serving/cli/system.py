@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from serving.cli.output import JsonOption, console, errors, print_json, usage
@@ -123,7 +124,7 @@ def table(state: SystemState) -> Table:
 
 def _cells(part: PartState) -> list[str]:
     colour = _COLOURS.get(part.status, "white")
-    why = f" ({part.last_words})" if part.status in {"crash-looping", "restarting", "unreachable"} and part.last_words else ""
+    why = f" ({escape(part.last_words)})" if part.status in {"crash-looping", "restarting", "unreachable"} and part.last_words else ""
     return [
         part.name,
         "-" if part.pid is None else str(part.pid),

@@ -12,8 +12,9 @@ import pytest
 from schemas.settings import Settings
 from serving.errors import ConfigError
 from serving.local import Home
-from serving.owner import Owner, newest_owner, system_id
+from serving.owner import KEY, TOPIC, Owner, newest_owner, own_record, system_id
 from serving.parts import PartSpec
+from serving.publisher import Publisher
 from serving.state import read_state, supervisor_mark
 from serving.system import Wanted, down, up
 from tests.integration.running import Start, eventually, parts_of, row
@@ -99,6 +100,20 @@ def test_a_system_whose_topics_are_taken_by_another_stops_its_parts_and_says_so(
     assert state is not None
     assert "those of system" in state.fault
     assert row(other.home, "steady").ready
+
+
+def test_what_somebody_writes_of_a_system_that_does_not_run_or_under_another_key_stops_nothing(
+    start: Start, own: Home, other: Other, kafka: str
+) -> None:
+    start("steady")
+    eventually(lambda: other.owner_id() == system_id(own))
+    pids = parts_of(own)
+    with Publisher({"bootstrap.servers": kafka}, topic_prefix=os.environ["PENSTOCK_TOPIC_PREFIX"]) as publisher:
+        publisher.publish(TOPIC, "other", own_record(other.home.create(), up_since_ms=0))
+        publisher.publish(TOPIC, KEY, own_record(other.home, up_since_ms=0, running=False))
+    assert other.owner_id() == system_id(other.home)
+    eventually(lambda: other.owner_id() == system_id(own))
+    assert parts_of(own) == pids
 
 
 def test_the_prefix_of_the_first_start_stays_with_the_home(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:

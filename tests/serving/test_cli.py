@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 import typer.core
 import typer.main
+from rich.console import Console
 
 from serving.cli import COMMANDS, main
 from serving.cli.output import as_expected
+from serving.cli.system import table
 from serving.errors import ConfigError, ServiceError
+from serving.state import PartState, SystemState
 
 
 def run(*words: str) -> int:
@@ -131,3 +135,10 @@ def test_a_file_that_cannot_be_written_is_an_error_of_usage() -> None:
     assert isinstance(known, ConfigError)
     assert "at /no/such/file" in str(known)
     assert as_expected(OSError("without a file")) is None
+
+
+def test_last_words_with_brackets_are_shown_as_they_are() -> None:
+    part = PartState(name="kafka", pid=None, status="unreachable", ready=False, last_words="no [/such] [thrd:main] host")
+    console = Console(width=200, file=io.StringIO())
+    console.print(table(SystemState(bootstrap_servers="b:1", redis_url="redis://r", parts=[part], at_ms=0)))
+    assert "unreachable (no [/such] [thrd:main] host)" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.errors import ConfigError
 from serving.jsonl import LONGEST_LINE, open_lines
 
 BOM = b"\xef\xbb\xbf"
@@ -43,6 +44,14 @@ def test_lines_are_counted_as_an_editor_counts_them_and_blank_ones_are_passed_ov
     packed = tmp_path / "x.jsonl.gz"
     packed.write_bytes(gzip.compress(text))
     assert read(packed) == read(file)
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b"a\n" * 1_000)[:-9], b"plain text", gzip.compress(b"a")[:12] + b"\xff" * 40])
+def test_a_packed_file_that_is_cut_short_or_none_is_named(tmp_path: Path, packed: bytes) -> None:
+    file = tmp_path / "x.jsonl.gz"
+    file.write_bytes(packed)
+    with pytest.raises(ConfigError, match=r"expected a whole file of gzip, got .+, at .*x\.jsonl\.gz"):
+        read(file)
 
 
 def test_a_line_without_an_end_is_not_read_whole_and_the_next_one_is_found(tmp_path: Path) -> None:

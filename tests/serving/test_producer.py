@@ -47,3 +47,13 @@ def test_a_batch_that_is_larger_than_ingest_takes_goes_out_in_parts(monkeypatch:
     assert [event for batch in sent for event in batch.events] == events
     assert max(len(encode(batch)) for batch in sent) <= LARGEST_BATCH
     assert {(batch.user_id, batch.device_id, batch.context) for batch in sent} == {("42", "d", Context(region="DE"))}
+
+
+def test_a_text_that_utf_8_cannot_hold_is_refused_at_once_and_takes_nobody_else_along() -> None:
+    producer = TelemetryProducer({"bootstrap.servers": "127.0.0.1:1"}, linger=60.0)
+    producer.send("good", [_event("e1")])
+    for user, event in (("42", "half \ud800"), ("\ud800", "e2")):
+        with pytest.raises(ContractError, match="expected text that UTF-8 can hold"):
+            producer.send(user, [_event(event)])
+    with pytest.raises(TransportError, match="1 left"):
+        producer.flush(0.01)

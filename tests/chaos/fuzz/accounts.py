@@ -191,13 +191,17 @@ def _header(message: Message, name: str) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
 
 
+class _Named(msgspec.Struct):
+    request_id: msgspec.Raw = msgspec.Raw()
+
+
 def _names(message: Message) -> Iterator[bytes]:
-    """Yield the ids under which a request without a correlation may be answered."""
+    """Yield the ids under which a request without a correlation may be answered; the rest of it need not be right."""
     yield f"{message.topic()}-{message.partition()}-{message.offset()}".encode()
     try:
-        request_id = msgspec.json.decode(message.value() or b"").get("request_id")
-        yield request_id.encode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError):
+        named = msgspec.json.decode(message.value() or b"", type=_Named)
+        yield msgspec.json.decode(named.request_id, type=str).encode()
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return
 
 

@@ -90,7 +90,7 @@ class FeedRequests:
             rng.shuffle(pairs)
         elif draw < 0.85:
             pairs.append((headers.CORRELATION_ID, identity + b"x" * rng.choice((4_000, 5_000, 60_000))))
-        pairs += self._reply() if rng.random() < 0.6 else []
+        pairs += self._reply() if rng.random() < 0.25 else []
         if rng.random() < 0.4:
             pairs.append((headers.DEADLINE_MS, self._deadline()))
         if rng.random() < 0.2:

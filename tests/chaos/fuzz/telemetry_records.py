@@ -48,6 +48,12 @@ class _Envelope(msgspec.Struct):
     context: Context | None = None
 
 
+class _LooseEvent(RawEvent, frozen=True, kw_only=True):
+    """An event but for its context: texts of it that are too long may be left out."""
+
+    context: dict[str, object] | None = None  # type: ignore[assignment]
+
+
 class RawPayloads:
     """Makes records of `telemetry.raw`; an event id comes again only in records that are sent again whole.
 
@@ -180,14 +186,15 @@ class RawPayloads:
         return RawPayload(made.key, garble(made.value or b"", self.rng), Fate.EITHER)
 
     def _fate(self, event: bytes) -> str:
+        fits = _fits(RawEvent, event)
         try:
-            read = decode(RawEvent, event)
+            read = decode(RawEvent if fits else _LooseEvent, event)
             plausible(read.timestamp, path="$.timestamp")
         except DecodeError:
-            return Fate.EITHER if _but_for_its_context(event) else Fate.LETTER
+            return Fate.LETTER
         if read.timestamp > self.clock.now_ms + 86_400_000 or not _is_value(read):
             return Fate.LETTER
-        return Fate.EVENT
+        return Fate.EVENT if fits else Fate.EITHER
 
 
 def _padded(value: bytes, size: int) -> bytes:
@@ -202,15 +209,6 @@ def _is_value(event: RawEvent) -> bool:
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return False
     return 0 <= float(value) <= MAX_VALUE
-
-
-class _Loose(msgspec.Struct):
-    context: dict[str, object]
-
-
-def _but_for_its_context(event: bytes) -> bool:
-    """Tell whether an event may be taken without its context: texts that are too long can be left out."""
-    return _fits(_Loose, event) and not _fits(Context, msgspec.json.encode(decode(_Loose, event).context))
 
 
 def _fits(kind: type | object, value: bytes) -> bool:

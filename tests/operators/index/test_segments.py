@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -143,3 +144,11 @@ def test_a_segment_is_kept_for_the_replay_horizon_after_its_last_use(tmp_path: P
     assert prune(tmp_path, current=names[2], replaced=names[1], now_ms=7_200_000, horizon=hour) == []
     assert prune(tmp_path, current=names[2], replaced=None, now_ms=7_200_001, horizon=hour) == [names[0]]
     assert prune(tmp_path, current=names[2], replaced=None, now_ms=10_800_001, horizon=hour) == [names[1]]
+
+
+@pytest.mark.parametrize("path", ["..", ".", "", "../other", "a/b", "/tmp", "a/../exact-1"])
+def test_an_announcement_never_leads_out_of_the_store(tmp_path: Path, path: str) -> None:
+    store = tmp_path / "segments"
+    announced = publish(ExactSegment(*some(5)), store, built_ms=1, vectors_offset=5)
+    with pytest.raises(SegmentError, match=r"folder"):
+        open_segment(store, msgspec.structs.replace(announced, path=path))

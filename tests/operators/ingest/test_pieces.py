@@ -172,3 +172,11 @@ def test_the_worst_bytes_take_no_longer_than_stated(unit: bytes) -> None:
     _parse(value)
     _parse(value + b"]}")
     assert time.process_time() - started < 2 * 0.5, f"deeper than {MAX_DEPTH} is not followed"
+
+
+def test_brackets_at_the_end_of_a_broken_event_are_not_the_end_of_the_list() -> None:
+    broken = b'{"event_id": ' + b"[" * 500 + b"]" * 500 + b', "x": {"a": [[{}]]}}'
+    for events in ([broken, b'{"event_id": "e2"}'], [b'{"event_id": "e1"}', broken]):
+        pieces = take_apart(b'{"user_id": "u", "events": [' + b", ".join(events) + b"]}")
+        assert pieces is not None
+        assert pieces.events == events
