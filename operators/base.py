@@ -1,6 +1,6 @@
 """Stream operators: state folded over events. No broker, no store, no clock: time comes in with the data.
 
-The stages of a request (Source, Hydrator, Filter, Scorer, Selector, SideEffect) are in operators.pipeline.
+The stages of a request (Source, Hydrator, Filter, Scorer, Selector, SideEffect) are in operators.stages.
 """
 
 from __future__ import annotations

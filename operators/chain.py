@@ -9,7 +9,7 @@ from operators.filters.eligibility import AboveAge, OtherLanguage, OtherRegion
 from operators.filters.listed import NotAvailable, NotInCatalogue
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedLastPage, ServedThisSession
-from operators.pipeline import Pipeline, SideEffect
+from operators.pipeline import Pipeline
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import NEAR_DUPLICATE, SpacedPage
@@ -23,6 +23,7 @@ from operators.retrieval.surface import PopularOnSurface
 from operators.retrieval.trending import Trending, TrendingInCategories, TrendingInRegion
 from operators.retrieval.vectors import NearTaste
 from operators.retrieval.whole import WholeCatalogue
+from operators.stages import SideEffect
 
 SAFETY = (Moderated.reason, HiddenByPerson.reason, NotInCatalogue.reason, NotAvailable.reason, AboveAge.reason)
 """Rules that never give way; where one cannot be checked, nothing passes."""

@@ -1,18 +1,16 @@
-"""The stages of a request and the one place that knows their order, budgets, timing and counting."""
+"""Runs the stages of a request: the one place that knows their order, budgets, timing and counting."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from operators.outcome import Clock, Outcome, Slot, Stopwatch, merged
 from operators.query import Query, Rows
 from operators.ranking.order import by_score
-from operators.rules import Filter, LastResort, dropped, judge, offered
+from operators.rules import dropped, judge, offered
+from operators.stages import Filter, Hydrator, LastResort, Scorer, Selector, SideEffect, Source
 
 OVER_BUDGET = "over_ranking_budget"
 RANK = "rank"
@@ -22,66 +20,6 @@ REPEATED = "repeated"
 """The source of what stands on a page that is asked for again."""
 MAX_SOURCES = 16
 MAX_FILTERS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a source found: rows of shape (n,), best first, and how good each looked there, shape (n,) float64."""
-
-    rows: Rows
-    scores: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The answer's places in order, and what was removed: place in the ranker's order, reason."""
-
-    slots: list[Slot]
-    removed: list[tuple[int, str]]
-
-
-class Source(Protocol):
-    """Finds candidates; every source runs for every request."""
-
-    name: str
-
-    def retrieve(self, query: Query) -> Found:
-        """Return candidates, best first, each once; none is an answer too."""
-
-    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
-        """Return why each of its candidates is shown, in words that are true; empty where it has nothing to say."""
-
-
-class Hydrator(Protocol):
-    """Looks up what the ranker wants to know of the candidates."""
-
-    names: tuple[str, ...]
-
-    def hydrate(self, query: Query, rows: Rows) -> NDArray[np.float32]:
-        """Return one column per row and one row per name, shape (len(names), n), in the order of `rows`."""
-
-
-class Scorer(Protocol):
-    """Says how good each candidate is, by its own values only."""
-
-    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the score of each column of `values` (n_names, n), shape (n,); a neighbour never changes it."""
-
-
-class Selector(Protocol):
-    """Makes the answer of a ranked list."""
-
-    reasons: tuple[str, ...]
-
-    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
-        """Fill up to `limit` places from `ranked`, best first, some of `explorable` by chance; reasons in `relaxed` are not enforced."""
-
-
-class SideEffect(Protocol):
-    """Sees an outcome and changes nothing about it: counting, logging."""
-
-    def on_outcome(self, query: Query, outcome: Outcome) -> None:
-        """Take note of an outcome."""
 
 
 class Pipeline:
@@ -115,6 +53,11 @@ class Pipeline:
         Candidates that are ranked, >= 1; more are dropped from the end of the retrieval order.
     retrieve_budget_s
         Time for all sources, in seconds by the caller's clock; a source that would start later is skipped and named.
+
+    Raises
+    ------
+    ValueError
+        If there are too many sources or filters, or none of the sources is the explorer.
     """
 
     def __init__(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from operators.outcome import Outcome
-from operators.pipeline import REPEATED, Source
+from operators.pipeline import REPEATED
 from operators.query import Query
+from operators.stages import Source
 
 PLAIN = "Worth a try"
 """Where nothing in particular can be said."""

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.outcome import Codes, Outcome, merged
 from operators.query import Query, Rows
-
-
-class Filter(Protocol):
-    """Takes candidates out for one reason."""
-
-    reason: str
-
-    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
-        """Return which of `rows` must go, shape (n,)."""
-
-
-class LastResort(Protocol):
-    """Offers what the sources did not find, where nothing of what they found may be shown."""
-
-    name: str
-
-    def everything(self, query: Query) -> Rows:
-        """Return the rows of the whole catalogue."""
-
-    def best(self, query: Query, rows: Rows) -> Rows:
-        """Return the best of `rows`, best first, not more than the lineage has room for."""
+from operators.stages import Filter, LastResort
 
 
 def judge(query: Query, outcome: Outcome, filters: Sequence[Filter], safety: Collection[str], skip: Collection[str]) -> None:

@@ -68,10 +68,12 @@ def wrong_type(kind: type, error: msgspec.ValidationError, data: bytes, read: Ca
     missing = re.fullmatch(r"Object missing required field `(.+)`", detail)
     if missing:
         return Explained(f"the field {missing[1]}", "nothing", f"{path}.{missing[1]}")
-    expected, _, got = detail.removeprefix("Expected ").partition(", got ")
+    expected, _, got = detail.removeprefix("Expected ").replace("of at least length", "of length >=").partition(", got ")
     value = _value_at(data, path, read)
     if value is not _MISSING:
         got = _shown(value)
+    if detail.endswith("out of range"):
+        return Explained("a number that fits 64 bits", got or "a larger one", path)
     if detail.startswith("Invalid enum value"):
         return Explained(_allowed(kind, path), got, path)
     return Explained(_in_words(expected), got.strip("`") or "another value", path)

@@ -6,6 +6,7 @@ sent, whatever their order.
 
 from __future__ import annotations
 
+from codecs import utf_8_decode
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -94,12 +95,14 @@ def whole(text: bytes | None, *, default: int) -> int:
 def shown(value: bytes) -> str:
     r"""Return a header's value for people: a text as it is, other bytes in hexadecimal, cut after 48 bytes.
 
-    >>> shown(b"abc"), shown(b"\x00\x01")
-    ("'abc'", '2 bytes, 0x0001')
+    >>> shown(b"abc"), shown(b"\x00\x01"), shown("xä".encode() * 20)
+    ("'abc'", '2 bytes, 0x0001', "'xäxäxäxäxäxäxäxäxäxäxäxäxäxäxäxä'…")
+    >>> shown(b"x" + "ä".encode() * 40)
+    "'xäääääääääääääääääääääää'…"
     """
     head, more = value[:_SHOWN_BYTES], "…" if len(value) > _SHOWN_BYTES else ""
     try:
-        text = head.decode()
+        text, _ = utf_8_decode(head, "strict", not more)
     except UnicodeDecodeError:
         text = "\x00"
     return f"{text!r}{more}" if text.isprintable() else f"{len(value)} bytes, 0x{head.hex()}{more}"

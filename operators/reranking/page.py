@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from operators.embeddings.simhash import hamming
 from operators.outcome import Slot
-from operators.pipeline import Selection
 from operators.query import Query, Rows
+from operators.stages import Selection
 
 NEAR_DUPLICATE = "near_duplicate"
 _SPARE = 24

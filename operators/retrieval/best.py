@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.pipeline import Found
 from operators.query import Rows
+from operators.stages import Found
 
 NOTHING = Found(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float64))
 
@@ -25,12 +25,37 @@ def best(rows: Rows, scores: NDArray[Any], hashes: NDArray[np.uint64], most: int
     hashes : (capacity,) uint64
         Hash of each row's id.
     """
-    if most < len(rows):
-        least = np.partition(scores, len(rows) - most)[len(rows) - most]
-        kept = np.flatnonzero(scores >= least)
-        rows, scores = rows[kept], scores[kept]
-    order = np.argsort(-scores)
-    ordered = scores[order]
-    if (ordered[1:] == ordered[:-1]).any():
-        order = np.lexsort((hashes[rows], -scores))[:most]
+    order = foremost(scores, hashes[rows], most)
     return Found(rows[order], scores[order].astype(np.float64))
+
+
+def foremost(scores: NDArray[Any], ties: NDArray[np.uint64], most: int) -> Rows:
+    """Return the places of the `most` highest scores, best first; of equal scores the one with the smallest of `ties` comes first.
+
+    The cost is linear in n, however many are equal; only what is returned is sorted.
+
+    Parameters
+    ----------
+    scores : (n,)
+        The higher the better; no NaN.
+    ties : (n,) uint64
+        All different.
+    most
+        Places to return at most, >= 1.
+
+    Examples
+    --------
+    >>> foremost(np.array([0.0, 2.0, 0.0, 0.0]), np.array([9, 5, 1, 4], dtype=np.uint64), 3).tolist()
+    [1, 2, 3]
+    """
+    places = np.arange(len(scores))
+    if most < len(scores):
+        least = np.partition(scores, len(scores) - most)[len(scores) - most]
+        above, level = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+        needed = most - len(above)
+        places = np.concatenate((above, level[np.argpartition(ties[level], needed - 1)[:needed]]))
+    order = np.argsort(-scores[places])
+    ordered = scores[places[order]]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.lexsort((ties[places], -scores[places]))
+    return places[order]

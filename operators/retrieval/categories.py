@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
+from operators.stages import Found
 
 
 class LikedCategories:
@@ -36,7 +36,7 @@ class LikedCategories:
             return NOTHING
         heads = []
         for code in codes:
-            rows = np.array(items.of_category(code), dtype=np.intp)
+            rows = items.of_category(code)
             heads.append(best(rows, counters.popularity.values[rows], items.hashes.values, self.most // len(codes)))
         return Found(np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads]))
 

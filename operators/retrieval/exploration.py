@@ -8,8 +8,8 @@ import numpy as np
 
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedThisSession
-from operators.pipeline import Found
 from operators.query import Query
+from operators.stages import Found
 
 
 class ExplorationPool:

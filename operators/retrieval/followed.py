@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
+from operators.stages import Found
 
 
 class FollowedCreators:

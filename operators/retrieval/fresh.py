@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import numpy as np
 
-from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import best
+from operators.stages import Found
 
 
 class FreshUploads:

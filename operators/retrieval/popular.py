@@ -7,9 +7,9 @@ from math import log2
 
 import numpy as np
 
-from operators.pipeline import Found
 from operators.query import Query
-from operators.retrieval.best import best
+from operators.retrieval.best import best, foremost
+from operators.stages import Found
 from operators.tables.counters import POPULAR_HALF_LIFE_MS
 from operators.windows.decay import DAY_MS
 
@@ -46,7 +46,7 @@ class Popular:
         if missing <= 0:
             return found
         others = np.flatnonzero(listed & ~recent)
-        order = np.lexsort((query.shuffled(others), -tables.counters.popularity.values[others]))[:missing]
+        order = foremost(tables.counters.popularity.values[others], query.shuffled(others), missing)
         return Found(np.concatenate((found.rows, others[order])), np.concatenate((found.scores, np.full(len(order), -np.inf))))
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.pipeline import Found
 from operators.query import Query
 from operators.retrieval.best import NOTHING
+from operators.stages import Found
 from operators.windows.decay import DAY_MS
 from schemas.features import GLOBAL_SCOPE, category_scope, region_scope
 

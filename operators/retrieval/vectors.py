@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.pipeline import Found
 from operators.query import Query, Rows
 from operators.retrieval.best import NOTHING, best
+from operators.stages import Found
 
 
 class NearTaste:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from operators.profiles.seen import hashes, positions
 from operators.tables.keyed import Keyed
@@ -61,7 +62,6 @@ class ItemTable:
         self.seen_bits = videos.column(np.uint16, width=(SEEN_HASHES,))
         self._hashed = 0
         self._by_creator: dict[int, set[int]] = {}
-        self._by_category: dict[int, set[int]] = {}
 
     def upsert(self, item: CatalogItem) -> None:
         """Take in the catalogue's record of a video."""
@@ -74,9 +74,7 @@ class ItemTable:
         _move(self._by_creator, row, int(self.creator.values[row]), creator)
         self.creator.values[row] = creator
         self.audio.values[row] = self.audios.code(item.audio_id)
-        category = self.categories.code(item.category)
-        _move(self._by_category, row, int(self.category.values[row]), category)
-        self.category.values[row] = category
+        self.category.values[row] = self.categories.code(item.category)
         codes = [self.tags.row(tag) for tag in item.tags[:MAX_TAGS]]
         self.tag.values[row] = codes + [-1] * (MAX_TAGS - len(codes))
         self.region.values[row] = self.regions.code(item.region)
@@ -93,7 +91,6 @@ class ItemTable:
         if row < 0 or row >= len(self.records) or self.records[row] is None:
             return
         _move(self._by_creator, row, int(self.creator.values[row]), -1)
-        _move(self._by_category, row, int(self.category.values[row]), -1)
         self.creator.values[row] = self.category.values[row] = -1
         self.records[row] = None
         self.listed.values[row] = False
@@ -103,9 +100,9 @@ class ItemTable:
         """Return the listed rows of a creator, in no order that means anything."""
         return list(self._by_creator.get(creator, ()))
 
-    def of_category(self, category: int) -> list[int]:
-        """Return the listed rows of a category, in no order that means anything."""
-        return list(self._by_category.get(category, ()))
+    def of_category(self, category: int) -> NDArray[np.intp]:
+        """Return the listed rows of a category, in no order that means anything, shape (n,)."""
+        return np.flatnonzero(self.category.values == category)
 
     def hash_new_rows(self) -> None:
         """Hash the ids of rows made since the last call; called before an answer, so that first mentions stay cheap."""

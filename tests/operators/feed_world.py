@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from operators.feed import Answer, FeedEngine
 from operators.index.exact import ExactSegment
-from operators.pipeline import Selection
 from operators.profiles.seen import hashes, positions
 from operators.query import Query, Rows, query
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
+from operators.stages import Selection
 from operators.tables.side import SideTables
 from operators.windows.decay import N_DECAYED
 from schemas.base import Message

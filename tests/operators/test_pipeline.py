@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from operators.chain import RELAXATIONS, SAFETY, feed_pipeline
 from operators.outcome import Outcome
-from operators.pipeline import Found, Pipeline, Selection
+from operators.pipeline import Pipeline
 from operators.query import Query, Rows
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import SpacedPage
+from operators.stages import Found, Selection
 from tests.operators.feed_world import ask, item, names, rich_person, rich_world, tables
 
 

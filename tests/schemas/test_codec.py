@@ -14,7 +14,7 @@ from msgspec import inspect
 from schemas.base import Message
 from schemas.codec import DecodeError, decode, encode, pack, unpack
 from schemas.dlq import ReasonCode
-from schemas.features import TrendingList
+from schemas.features import ServedPage, TrendingList
 from schemas.feed import FeedRequest
 from schemas.registry import MESSAGES
 
@@ -127,6 +127,19 @@ def test_a_wrong_type_is_named_with_its_place() -> None:
         decode(FeedRequest, b'{"user_id":7}')
     assert caught.value.reason is ReasonCode.WRONG_TYPE
     assert caught.value.path == "$.user_id"
+
+
+@pytest.mark.parametrize("number", [b"9" * 30, b"9" * 400, b"9" * 5_000, b"1e400"])
+def test_a_number_that_is_too_large_is_explained_in_words(number: bytes) -> None:
+    for field in (b"user_id", b"ts_ms"):
+        with pytest.raises(DecodeError, match=r"expected (a |an )") as caught:
+            decode(FeedRequest, b'{"user_id":"u","' + field + b'":' + number + b"}")
+        assert "range" not in str(caught.value)
+
+
+def test_a_row_of_the_store_that_is_too_short_is_explained_in_words() -> None:
+    with pytest.raises(DecodeError, match=r"expected a list of at least 3 entries, got \[1\], at \$"):
+        unpack(ServedPage, b"\x91\x01")
 
 
 def test_unknown_fields_are_ignored() -> None:

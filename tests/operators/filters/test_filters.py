@@ -12,7 +12,7 @@ from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedLastPage, ServedThisSession
 from operators.profiles.seen import hashes, probe
 from operators.query import SESSION_MS, Query, query
-from operators.rules import Filter
+from operators.stages import Filter
 from schemas.catalog import Moderation
 from schemas.features import Profile
 from schemas.feed import FeedRequest, ReadState

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.pipeline import Selection
 from operators.query import Query
 from operators.reranking.page import SpacedPage
+from operators.stages import Selection
 from operators.tables.side import SideTables
 from schemas.learning import Objective
 from tests.operators.feed_world import Record, ask, item, page, record, tables, vector

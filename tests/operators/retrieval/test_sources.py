@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from operators.retrieval.best import best
+from operators.retrieval.best import best, foremost
 from operators.retrieval.exploration import ExplorationPool
 from operators.retrieval.followed import FollowedCreators
 from operators.retrieval.fresh import FreshUploads
@@ -40,6 +42,16 @@ def test_ties_of_the_best_do_not_depend_on_rows() -> None:
     rows = np.arange(4)
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
         assert best(rows[order], scores[order], hashes, 3).rows.tolist() == [2, 3, 1]
+
+
+@given(
+    scores=st.lists(st.sampled_from([-np.inf, 0.0, 1.0, 2.5]), min_size=1, max_size=40),
+    seed=st.integers(0, 9),
+    most=st.integers(1, 45),
+)
+def test_the_foremost_are_the_head_of_all_in_order(scores: list[float], seed: int, most: int) -> None:
+    values, ties = np.array(scores), np.random.default_rng(seed).permutation(len(scores)).astype(np.uint64)
+    assert foremost(values, ties, most).tolist() == np.lexsort((ties, -values))[:most].tolist()
 
 
 def test_the_newest_watch_counts_most_among_neighbours() -> None:
