@@ -14,6 +14,7 @@ from schemas.base import Message as Contract
 from schemas.codec import encode
 from schemas.dlq import LARGEST_LETTER
 from schemas.partition import partition_for
+from schemas.topics import DEFAULT_MESSAGE_BYTES, FRAMING_BYTES, load_topics
 from serving.checked import checked
 from serving.errors import TransportError
 from serving.wire import count_partitions
@@ -35,7 +36,7 @@ class Publisher:
     def __init__(self, kafka: Mapping[str, str], *, topic_prefix: str = "") -> None:
         self.topic_prefix = topic_prefix
         self._producer = Producer(
-            {"message.max.bytes": LARGEST_LETTER}  # the topics decide what is too large
+            {"message.max.bytes": LARGEST_LETTER}  # what is too large for its topic is refused by `put`: brokers see it compressed
             | dict(kafka)
             | {
                 "acks": "all",
@@ -88,6 +89,10 @@ class Publisher:
             if on_landed is not None:
                 on_landed(int(message.offset() or 0))
 
+        size, most = len(key or b"") + len(value or b""), self._record_bytes(full_topic)
+        if size > most:
+            self._failures.append(f"a record of {size:,} bytes is too large for {full_topic}, which takes {most:,}")
+            return
         while True:
             try:
                 self._producer.produce(
@@ -106,6 +111,11 @@ class Publisher:
             else:
                 break
         self._producer.poll(0)
+
+    def _record_bytes(self, full_topic: str) -> int:
+        """Return what a topic takes; one that is none of the system's takes what brokers take by default."""
+        spec = load_topics().get(full_topic.removeprefix(self.topic_prefix))
+        return DEFAULT_MESSAGE_BYTES - FRAMING_BYTES if spec is None else spec.record_bytes
 
     def _count(self, topic: str) -> int:
         if topic not in self._partitions:

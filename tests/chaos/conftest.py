@@ -26,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     try:
         up(home, Wanted(parts=choose_parts(), fresh=True), print)
         settings = current_settings()
-        with Publisher(settings.kafka()) as publisher:
+        with Publisher(settings.kafka(), topic_prefix=settings.topic_prefix) as publisher:
             for item in World(seed=0, videos=500).catalogue(int(time.time() * 1000)):
                 publisher.publish("catalog.items", item.video_id, item)
         yield home

@@ -13,10 +13,14 @@ NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
 
 
 @pytest.mark.parametrize("topic", load_topics())
-def test_the_largest_record_of_every_topic_is_taken(topic: str) -> None:
-    publisher = Publisher(NOWHERE)
-    publisher.put(topic, b"k", b"x" * (load_topics()[topic].record_bytes - 1), 0, {})
+def test_the_largest_record_of_every_topic_is_taken_and_no_larger_one(topic: str) -> None:
+    publisher = Publisher(NOWHERE, topic_prefix="p.")
+    largest = load_topics()[topic].record_bytes
+    publisher.put(f"p.{topic}", b"k", b"x" * (largest - 1), 0, {})
     with pytest.raises(TransportError, match="1 left, 0 refused"):
+        publisher.flush(0.01)
+    publisher.put(f"p.{topic}", b"k", b"x" * largest, 0, {})
+    with pytest.raises(TransportError, match=f"1 left, 1 refused: .* is too large for p.{topic}, which takes {largest:,}"):
         publisher.flush(0.01)
 
 
