@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from operators.filters.listed import NotAvailable
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedThisSession
 from operators.query import Query
@@ -13,7 +14,7 @@ from operators.stages import Found
 
 
 class ExplorationPool:
-    """A seeded uniform sample of the videos with few impressions.
+    """A seeded uniform sample of the videos with few impressions, without those that are not available at this time.
 
     Parameters
     ----------
@@ -35,6 +36,7 @@ class ExplorationPool:
         n = len(tables.videos)
         impressions = tables.counters.impressions.values[:n]
         pool = np.flatnonzero(tables.items.listed.values[:n] & (impressions < self.few))
+        pool = pool[~NotAvailable().removed(query, pool)]
         keys = query.shuffled(pool)
         if len(pool) > self.most:
             kept = np.argpartition(keys, self.most)[: self.most]

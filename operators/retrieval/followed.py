@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from operators.filters.listed import NotAvailable
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
 from operators.stages import Found
 
 
 class FollowedCreators:
-    """The newest uploads of followed creators; those dated after "now" are not there yet.
+    """The newest uploads of followed creators; without those that are not available at this time.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ class FollowedCreators:
         """Return their videos, newest first."""
         items = query.tables.items
         rows = np.array([row for creator in query.followed for row in items.of_creator(creator)], dtype=np.intp)
-        rows = rows[items.uploaded_ms.values[rows] <= query.now_ms]
+        rows = rows[~NotAvailable().removed(query, rows)]
         return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most) if len(rows) > 0 else NOTHING
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:

@@ -130,10 +130,13 @@ def test_followed_creators_come_newest_first() -> None:
     assert len(FollowedCreators().retrieve(ask(made)).rows) == 0
 
 
-def test_uploads_to_come_take_no_place_among_those_of_followed_creators() -> None:
+def test_what_is_not_available_now_takes_no_place_among_followed_creators_and_in_the_exploration_pool() -> None:
     planned = [item(f"f{n}", creator_id="c", uploaded_ms=NOW_MS + 1 + n) for n in range(5)]
-    made = tables([item("old", creator_id="c", uploaded_ms=NOW_MS - DAY_MS), item("dateless", creator_id="c"), *planned])
-    assert names(made, FollowedCreators(most=2).retrieve(ask(made, state(followed_creators=["c"]))).rows) == ["old", "dateless"]
+    over = [item(f"o{n}", creator_id="c", uploaded_ms=NOW_MS - 1 - n, expires_ms=NOW_MS) for n in range(5)]
+    made = tables([item("old", creator_id="c", uploaded_ms=NOW_MS - DAY_MS), item("dateless", creator_id="c"), *planned, *over])
+    query = ask(made, state(followed_creators=["c"]))
+    assert names(made, FollowedCreators(most=2).retrieve(query).rows) == ["old", "dateless"]
+    assert set(names(made, ExplorationPool(most=2).retrieve(query).rows)) == {"old", "dateless"}
 
 
 def test_fresh_uploads_are_neither_old_nor_from_the_future() -> None:
