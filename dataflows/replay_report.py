@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -62,9 +63,9 @@ def show(console: Console, replayed: Replayed) -> None:
         console.print(f"  expected {first.expected}", soft_wrap=True, markup=False)
         console.print(f"  got      {first.got}", soft_wrap=True, markup=False)
     for reason, n in report.reasons.items():
-        console.print(f"[yellow]{n:,} not reproducible:[/] {reason}", soft_wrap=True)
+        console.print(f"[yellow]{n:,} not reproducible:[/] {escape(reason)}", soft_wrap=True)
     for line in values["made_otherwise"]:
-        console.print(f"[yellow]{line}[/]", soft_wrap=True)
+        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     if report.requests == 0:
         console.print("[yellow]nothing to replay: no such answers in the recording[/]", soft_wrap=True)
 

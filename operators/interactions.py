@@ -17,6 +17,8 @@ LONG_VIEW_MS = 18_000
 """A view of this length is long; of a shorter video, one to its end."""
 FINISHED_SHARE = 0.95
 """Share of a video from which on a watch time is a finish: players stop a moment before the end."""
+REACTED = 0.8
+"""What a reaction to a video says of how much of it was watched, where nothing else does."""
 MOMENT_MS = 3_000
 """What was on the screen for less, and for less than half of its length, was shown for a moment and not watched."""
 SHOWN = 0.05

@@ -26,6 +26,7 @@ M = TypeVar("M", UserState, ServedPage)
 
 SESSION_MS = 30 * 60_000
 MAX_RECENT = 50
+LONGEST_YEAR_MS = 366 * 86_400_000
 MAX_POSITIVES = 50
 SMALL_CATALOGUE = 20_000
 LIKED_SEED = 1.5
@@ -212,11 +213,17 @@ class Query:
 
     @cached_property
     def age(self) -> int:
-        """The years that the person has surely lived: somebody whose birthday is not known had none yet this year."""
-        if self._profile is None or self._profile.birth_year is None:
-            return self.default_age
-        year = 1970 + int(np.datetime64(self.now_ms, "ms").astype("datetime64[Y]").astype(np.int64))
-        return year - self._profile.birth_year - 1
+        """The years that the person has surely lived, the fewer where a year of birth and an age say otherwise.
+
+        Somebody whose birthday is not known had none yet this year; a year of birth to come says nothing.
+        """
+        profile, ages = self._profile, []
+        if profile is not None and profile.birth_year is not None:
+            year = 1970 + int(np.datetime64(self.now_ms, "ms").astype("datetime64[Y]").astype(np.int64))
+            ages += [max(year - profile.birth_year - 1, 0)] if profile.birth_year <= year else []
+        if profile is not None and profile.age is not None:
+            ages.append(profile.age + max(self.now_ms - profile.age_at_ms, 0) // LONGEST_YEAR_MS)
+        return min(ages, default=self.default_age)
 
     def rows_of(self, video_ids: list[str]) -> Rows:
         """Return the rows of the ids that were ever mentioned, order kept."""

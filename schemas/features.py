@@ -111,7 +111,7 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Profile(msgspec.Struct, frozen=True, array_like=True):
-    """What a person's record on `users.records` says, in canonical form; None and empty are unknown."""
+    """What a person's record on `users.records` says, in canonical form; None and empty are unknown. `age` holds as of `age_at_ms`."""
 
     birth_year: int | None = None
     region: str | None = None
@@ -120,6 +120,8 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
     created_ms: int | None = None
     quiz: tuple[str, ...] = ()
     guest: bool = False
+    age: int | None = None
+    age_at_ms: int = 0
 
 
 class UserState(Message, frozen=True, kw_only=True, array_like=True):

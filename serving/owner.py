@@ -18,6 +18,7 @@ from serving.errors import ConfigError, ContractError, PenstockError, ServiceErr
 from serving.local.home import Home
 from serving.local.processes import write_whole
 from serving.publisher import Publisher
+from serving.ranges import is_passing
 from serving.reading import decoded
 
 TOPIC = "control.system"
@@ -25,8 +26,9 @@ KEY = "system"
 BEAT_S = 5.0
 SILENT_AFTER_S = 20.0
 """A system that has not written for so long counts as one that does not run."""
-_ANSWER_WITHIN_S = 5.0
+_ANSWER_WITHIN_S = 10.0
 _LAST_FEW = 20
+_AGAIN_S = 0.2
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -191,19 +193,29 @@ class _Tail:
         self._consumer = Consumer({**settings.kafka(), **own})
 
     def newest(self) -> Owner | None:
-        try:
-            if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
-                return None
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
-            look_back = _LAST_FEW
-            while True:
-                start = max(low, high - look_back)
-                found = self._read(start, high)
-                if found is not None or start == low:
-                    return found
-                look_back *= 10
-        except KafkaException as error:
-            raise ServiceError(expected="whose the topics are", got=str(error), where=self._topic, do="run `penstock status`") from None
+        """Return the newest owner; while a broker that has just started elects its leaders, wait."""
+        deadline = time.monotonic() + _ANSWER_WITHIN_S
+        while True:
+            try:
+                return self._look()
+            except KafkaException as error:
+                if not is_passing(error.args[0]) or time.monotonic() > deadline:
+                    raise ServiceError(
+                        expected="whose the topics are", got=error.args[0].str(), where=self._topic, do="look at the broker's log"
+                    ) from None
+            time.sleep(_AGAIN_S)
+
+    def _look(self) -> Owner | None:
+        if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
+            return None
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
+        look_back = _LAST_FEW
+        while True:
+            start = max(low, high - look_back)
+            found = self._read(start, high)
+            if found is not None or start == low:
+                return found
+            look_back *= 10
 
     def _read(self, start: int, end: int) -> Owner | None:
         found: Owner | None = None

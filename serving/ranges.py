@@ -142,18 +142,19 @@ def _patiently(ask: Callable[[], Answer], topic: str) -> Answer:
             return ask()
         except KafkaException as exception:
             error = exception.args[0]
-            if not _is_passing(error) or time.monotonic() > deadline:
+            if not is_passing(error) or time.monotonic() > deadline:
                 raise ServiceError(expected="its offsets", got=error.str(), where=topic, do="run `penstock status`") from None
             time.sleep(_POLL_S)
 
 
-def _is_passing(error: KafkaError) -> bool:
+def is_passing(error: KafkaError) -> bool:
+    """Return whether an error of the broker passes by itself."""
     return error.retriable() or error.code() in _PASSING
 
 
 def _is_end(error: KafkaError | None, topic: str) -> bool:
     """Return whether this says that the partition has no more; what the client gets over by itself is passed over."""
-    if error is None or _is_passing(error):
+    if error is None or is_passing(error):
         return False
     if error.code() != KafkaError._PARTITION_EOF:
         raise ServiceError(expected="records", got=error.str(), where=topic, do="run `penstock status`")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from schemas.features import Profile
@@ -21,8 +19,7 @@ class ProfileTold(msgspec.Struct, array_like=True, frozen=True):
 def told(record: UserRecord, stamp_ms: int) -> ProfileTold:
     """Return the profile of a valid record.
 
-    An age becomes the year of birth that it means as of `updated_ms`, else as of the broker's stamp; whose birthday is still to come that
-    year is a year older than that says.
+    An age holds as of `updated_ms`, else as of the broker's stamp.
 
     Parameters
     ----------
@@ -31,20 +28,20 @@ def told(record: UserRecord, stamp_ms: int) -> ProfileTold:
 
     Examples
     --------
-    >>> told(UserRecord(user_id="u", age=30, region="DE"), 1_700_000_000_000).profile
-    Profile(birth_year=1993, region='DE', language=None, device_type=None, created_ms=None, quiz=(), guest=False)
+    >>> profile = told(UserRecord(user_id="u", age=30, region="DE"), 1_700_000_000_000).profile
+    >>> profile.age, profile.age_at_ms, profile.region
+    (30, 1700000000000, 'DE')
     """
     at_ms = stamp_ms if record.updated_ms is None else record.updated_ms
-    birth_year = record.birth_year
-    if birth_year is None and record.age is not None:
-        birth_year = datetime.fromtimestamp(at_ms / 1000, UTC).year - record.age
     profile = Profile(
-        birth_year=birth_year,
+        birth_year=record.birth_year,
         region=record.region,
         language=record.language,
         device_type=record.device_type,
         created_ms=record.created_ms,
         quiz=record.quiz,
         guest=record.guest,
+        age=record.age,
+        age_at_ms=0 if record.age is None else at_ms,
     )
     return ProfileTold(record.user_id, at_ms, profile)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from operators.interactions import REACTED
 from operators.query import Query
 from operators.retrieval.best import NOTHING, best
 from operators.stages import Found
@@ -36,15 +37,18 @@ class WatchedTogether:
         return best(rows, together[rows], query.tables.items.hashes.values, self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
-        """Name the watched video that speaks most for each, of those that are still listed and have a title."""
+        """Name the video that speaks most for each, of those that are still listed and have a title.
+
+        Of one that was reacted to, and perhaps never watched, no more is said than that the person enjoyed it.
+        """
         records, joined = query.tables.items.records, query.neighbourhood
         titles = [None if record is None else record.title or None for record in (records[row] for row in query.watched.rows.tolist())]
         found = np.flatnonzero(query.tables.videos.mask(list(rows))[joined.rows])
+        enjoyed = np.isin(query.watched.rows, query.positives.rows) & (query.watched.weights == REACTED)
+        words = [f"Because you {'enjoyed' if one else 'watched'} {title}" for one, title in zip(enjoyed.tolist(), titles, strict=True)]
         strongest: dict[int, tuple[float, str]] = {}
         shares, places = joined.weights[found].tolist(), joined.places[found].tolist()
         for row, share, place in zip(joined.rows[found].tolist(), shares, places, strict=True):
-            title = titles[place]
-            if title is not None and (row not in strongest or share > strongest[row][0]):
-                strongest[row] = share, title
-        named = (strongest.get(row) for row in rows)
-        return ["Because of what you watched" if one is None else f"Because you watched {one[1]}" for one in named]
+            if titles[place] is not None and (row not in strongest or share > strongest[row][0]):
+                strongest[row] = share, words[place]
+        return [strongest[row][1] if row in strongest else "Because of what you watched or enjoyed" for row in rows]

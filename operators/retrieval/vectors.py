@@ -11,6 +11,9 @@ from operators.query import Query, Rows
 from operators.retrieval.best import NOTHING, best
 from operators.stages import Found
 
+SIMILAR = 0.5
+"""Least cosine between a video's content and the person's taste at which the two are called similar."""
+
 
 class NearTaste:
     """Nearest neighbours of the person's vector: the index segment, and exactly whatever is fresher than the segment.
@@ -52,4 +55,4 @@ class NearTaste:
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say so of what is similar; the nearest of a small catalogue may have nothing in common with the person's taste."""
         near = query.similarity(np.array(rows, dtype=np.intp)).tolist()
-        return ["Similar to videos you liked" if one > 0 else "" for one in near]
+        return ["Similar to videos you enjoyed" if one >= SIMILAR * 127 * 127 else "" for one in near]

@@ -84,12 +84,12 @@ class Trending(BucketedOperator[Event, TrendingList]):
         return bool(self._changed)
 
     def on_batch(self, batch: Sequence[Event]) -> list[TrendingList]:
-        """Count what is new; lists are told by `on_time`."""
+        """Count what is new of videos that the catalogue holds; lists are told by `on_time`."""
         for event in batch:
             if not self._fold.admits(event.origin, shard_of(event.user_id)):
                 continue
             weight = weight_of(event)
-            if weight:
+            if weight and event.listed:
                 for scope in scopes_of(event):
                     self._scores(scope).add(event.video_id, weight, event.timestamp_ms)
                     self._changed[scope] = None

@@ -100,7 +100,7 @@ def show(as_json: JsonOption = False) -> None:
         print_json(current)
         return
     heads = ", ".join(f"{head} {weight:g}" for head, weight in current.heads.items())
-    console.print(f"{current.version}: {heads}; exploration {current.exploration_rate:g}")
+    console.print(f"{current.version}: {heads}; exploration {current.exploration_rate:g}", markup=False)
 
 
 @objective.command("set", epilog="Example: penstock objective set --head long_view=1 --head like=0.5 --exploration 0.05")
@@ -123,7 +123,7 @@ def set_(
     if as_json:
         print_json(wanted)
     else:
-        console.print(f"objective {wanted.version} is set")
+        console.print(f"objective {wanted.version} is set", markup=False)
 
 
 def _weight(text: str) -> tuple[str, float]:

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from schemas.feed import FeedRequest, FeedResponse, ServedRecord
@@ -74,12 +75,14 @@ def feed(
 def _show(response: FeedResponse) -> None:
     took = response.latency_ms.get("total")
     table = Table(
-        title=f"feed of {response.user_id} · level {response.degradation_level.value}" + ("" if took is None else f" · {took:.1f} ms")
+        title=f"feed of {escape(response.user_id)} · level {response.degradation_level.value}"
+        + ("" if took is None else f" · {took:.1f} ms")
     )
     for column in ("#", "video", "title", "creator", "score", "why"):
         table.add_column(column, justify="right" if column in {"#", "score"} else "left", overflow="fold")
     for place, item in enumerate(response.items, 1):
-        table.add_row(str(place), item.video_id, item.title, item.creator_id or "", f"{item.score:.3f}", item.recommendation_reason)
+        cells = (item.video_id, item.title, item.creator_id or "", f"{item.score:.3f}", item.recommendation_reason)
+        table.add_row(str(place), *map(escape, cells))
     console.print(table)
     if not response.items:
         console.print("there is nothing to show: send videos (`penstock produce FILE --kind catalogue`), or run `penstock simulate`")
@@ -91,14 +94,14 @@ def _show(response: FeedResponse) -> None:
 
 def _explain(served: ServedRecord) -> None:
     sources, dropped = served.candidate_counts()
-    table = Table(title=f"lineage · request {served.request_id} · worker {served.worker} · now {served.now_ms}")
+    table = Table(title=f"lineage · request {escape(served.request_id)} · worker {served.worker} · now {served.now_ms}")
     for column in ("what", "value"):
         table.add_column(column, overflow="fold")
     table.add_row("candidates by source", ", ".join(f"{name} {n}" for name, n in sources.items()))
     table.add_row("dropped by reason", ", ".join(f"{name} {n}" for name, n in dropped.items()) or "none")
     table.add_row("explored places", ", ".join(str(i) for i, item in enumerate(served.items, 1) if item.explored) or "none")
-    table.add_row("models", ", ".join(f"{name} {version}" for name, version in served.model_versions.items()) or "none")
-    table.add_row("segment", served.segment_id or "none yet")
+    table.add_row("models", escape(", ".join(f"{name} {version}" for name, version in served.model_versions.items())) or "none")
+    table.add_row("segment", escape(served.segment_id or "none yet"))
     table.add_row("side topics, next offset", ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()))
     table.add_row("skipped", ", ".join(served.skipped) or "nothing")
     console.print(table)

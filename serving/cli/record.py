@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -71,7 +72,11 @@ def _show(folder: Path, recorded: Recorded) -> None:
     console.print(table)
     lost = [one for one in manifest.segments if not one.copied]
     for one in lost:
-        console.print(f"[yellow]segment {one.segment_id} is not in the recording: {one.why}[/]")
+        console.print(f"[yellow]segment {escape(one.segment_id)} is not in the recording: {one.why}[/]")
     if manifest.secret is None:
         console.print("[yellow]this home has no token key: its fingerprint is not in the recording[/]")
-    console.print(f"{recorded.records:,} records, {recorded.bytes / 2**20:,.1f} MiB in {folder}, {recorded.seconds:.1f} s", soft_wrap=True)
+    console.print(
+        f"{recorded.records:,} records, {recorded.bytes / 2**20:,.1f} MiB in {folder}, {recorded.seconds:.1f} s",
+        soft_wrap=True,
+        markup=False,
+    )

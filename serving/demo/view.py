@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -50,9 +51,9 @@ def changed(summary: DemoSummary) -> RenderableType:
     table.add_column(f"after ({story.after_of_kind} of {story.kind!r})")
     liked = story.liked + [""] * max(len(story.before), len(story.after))
     for row in range(max(len(story.before), len(story.after))):
-        before = story.before[row] if row < len(story.before) else ""
-        after = story.after[row] if row < len(story.after) else ""
-        table.add_row(before, liked[row], after if after in story.before else f"[bold green]{after}[/]")
+        before = escape(story.before[row]) if row < len(story.before) else ""
+        after = escape(story.after[row]) if row < len(story.after) else ""
+        table.add_row(before, escape(liked[row]), after if after in map(escape, story.before) else f"[bold green]{after}[/]")
     return table
 
 

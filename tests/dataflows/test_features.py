@@ -123,7 +123,7 @@ def test_a_record_of_a_person_that_is_not_valid_is_counted_and_a_tombstone_clear
 
     kept, cleared = arrivals(Batch(bad), TOPICS, count)
     assert counts == {"records": 5, "rejected": 3}
-    assert kept.told == ProfileTold("u", 1_700_000_000_000, Profile(birth_year=1993, region="DE"))
+    assert kept.told == ProfileTold("u", 1_700_000_000_000, Profile(region="DE", age=30, age_at_ms=1_700_000_000_000))
     assert cleared.told == ProfileTold("u", 1_700_000_000_000)
     profiles = UserProfiles()
     for one in (kept, cleared):

@@ -37,6 +37,7 @@ CATALOGUE = tuple(
     for i in range(VIDEOS)
 )
 ITEMS = {one.video_id: one for one in CATALOGUE}
+WATCHES = {Kind.WATCH_TIME, Kind.WATCH_25, Kind.WATCH_50, Kind.WATCH_75, Kind.FINISH, Kind.LONG_VIEW}
 TITLES = {one.title: one.video_id for one in CATALOGUE if one.title}
 
 
@@ -109,11 +110,14 @@ def shares(event: RawEvent) -> bool:
 
 
 def is_true(reason: str, one: FeedItem, lived: Lived) -> bool:  # noqa: PLR0911  # one sentence after the other
-    """Whether a reason holds, by what happened alone."""
+    """Whether a reason holds, by what happened alone: a reaction is no watch."""
     video_id, mine = one.video_id, [f"v{i}" for i in range(VIDEOS)]
     if reason.startswith("Because you watched "):
         named = TITLES[reason.removeprefix("Because you watched ")]
-        return lived.watched(named) and named not in lived.gone
+        return any(shares(one) and one.interaction_type in WATCHES for one in lived.kept(named)) and named not in lived.gone
+    if reason.startswith("Because you enjoyed "):
+        named = TITLES[reason.removeprefix("Because you enjoyed ")]
+        return lived.took_to(named) and named not in lived.gone
     if reason.startswith("Because you watch "):
         category = reason.removeprefix("Because you watch ")
         return one.category == category and any(lived.watched(v) or lived.took_to(v) for v in mine if ITEMS[v].category == category)
@@ -124,8 +128,8 @@ def is_true(reason: str, one: FeedItem, lived: Lived) -> bool:  # noqa: PLR0911 
         return known and fresh == reason.startswith("Trending")
     truths = {
         PLAIN: True,
-        "Because of what you watched": any(map(lived.watched, mine)),
-        "Similar to videos you liked": any(map(lived.took_to, mine)),
+        "Because of what you watched or enjoyed": any(map(lived.watched, mine)),
+        "Similar to videos you enjoyed": any(map(lived.took_to, mine)),
         "From a creator you follow": lived.follows(one.creator_id),
         "Just uploaded": NOW_MS - (ITEMS[video_id].uploaded_ms or 0) < 3 * DAY_MS,
         "Popular today": lived.popular(video_id, within_ms=DAY_MS),
@@ -175,13 +179,20 @@ def test_a_skip_a_glance_and_a_dislike_are_no_seeds_and_a_watch_is() -> None:
         "glanced": [(Kind.IMPRESSION, None), (Kind.WATCH_TIME, 0.4)],
         "disliked": [(Kind.LIKE, None), (Kind.NOT_INTERESTED, None)],
         "watched": [(Kind.WATCH_TIME, 6.0)],
+        "liked": [(Kind.LIKE, None)],
     }
     for name, kinds in lives.items():
         loop = ClosedLoop(CATALOGUE, now_ms=NOW_MS)
         loop.remember(UserHistory(user_id="other", watched=sorted(ITEMS)))
         loop.happen("me", [did(kind, "v1", NOW_MS - 100 + n, name=str(n), value=value) for n, (kind, value) in enumerate(kinds)])
         said[name] = {one.recommendation_reason for one in loop.ask("me").items if one.source == "neighbours"}
-    assert said == {"skipped": set(), "glanced": set(), "disliked": set(), "watched": {"Because you watched title 1"}}
+    assert said == {
+        "skipped": set(),
+        "glanced": set(),
+        "disliked": set(),
+        "watched": {"Because you watched title 1"},
+        "liked": {"Because you enjoyed title 1"},
+    }
 
 
 class Silent(FollowedCreators):

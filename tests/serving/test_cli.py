@@ -14,7 +14,9 @@ import typer.core
 import typer.main
 from rich.console import Console
 
+from schemas.feed import FeedItem, FeedResponse, Level
 from serving.cli import COMMANDS, main
+from serving.cli import feed as cli_feed
 from serving.cli.output import as_expected
 from serving.cli.system import table
 from serving.errors import ConfigError, ServiceError
@@ -143,6 +145,18 @@ def test_last_words_with_brackets_are_shown_as_they_are() -> None:
     console = Console(width=200, file=io.StringIO())
     console.print(table(SystemState(bootstrap_servers="b:1", redis_url="redis://r", parts=[part], at_ms=0)))
     assert "unreachable (no [/such] [thrd:main] host)" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_feed_of_odd_titles_and_ids_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Console(width=200, file=io.StringIO())
+    monkeypatch.setattr(cli_feed, "console", page)
+    one = FeedItem(
+        video_id="[/b]", title="[red]x[/] and [/red]", creator_id="[c]", score=1.0, source="s", recommendation_reason="[/why]",
+        tracking_token="", video_url=None, thumbnail_url=None, prefetch_url=None,
+    )  # fmt: skip
+    cli_feed._show(FeedResponse(request_id="r", user_id="[/u]", now_ms=0, items=[one], degradation_level=Level.FULL))
+    shown = page.file.getvalue()  # type: ignore[attr-defined]
+    assert all(text in shown for text in ("[/b]", "[red]x[/] and [/red]", "[c]", "[/why]", "[/u]"))
 
 
 @pytest.mark.parametrize(

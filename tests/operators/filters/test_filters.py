@@ -16,6 +16,7 @@ from operators.stages import Filter
 from schemas.catalog import Moderation
 from schemas.features import Profile
 from schemas.feed import FeedRequest, ReadState
+from schemas.keys import DAY_MS
 from schemas.telemetry import Context
 from tests.operators.feed_world import NOW_MS, ask, feed, item, names, neighbours, page, record, seen_bitmap, state, tables
 
@@ -155,3 +156,19 @@ def test_pages_and_states_that_cannot_be_read_count_as_not_there() -> None:
     made = tables([item("a")])
     query = ask(made, pages=[b"nonsense", page(["a"])])
     assert removed(ServedThisSession(), query) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "age"),
+    [
+        (Profile(age=18, age_at_ms=NOW_MS), 18),
+        (Profile(age=17, age_at_ms=NOW_MS - 366 * DAY_MS), 18),
+        (Profile(age=12, age_at_ms=NOW_MS, birth_year=1980), 12),
+        (Profile(age=40, age_at_ms=NOW_MS, birth_year=2010), 2023 - 2010 - 1),
+        (Profile(birth_year=2100), 17),
+        (Profile(), 17),
+    ],
+)
+def test_an_age_is_the_years_surely_lived_and_of_two_the_fewer(profile: Profile, age: int) -> None:
+    made = tables([item("v")])
+    assert ask(made, state(profile=profile)).age == age

@@ -130,6 +130,12 @@ def test_regions_are_one_scope_however_they_are_spelled() -> None:
     assert set(lists(trending)) == {"global", "region:US"}
 
 
+def test_what_the_catalogue_does_not_hold_stands_in_no_list() -> None:
+    trending = Trending()
+    trending.on_batch([msgspec.structs.replace(event(0, "ghost"), listed=False), event(1, "real")])
+    assert lists(trending)["global"].video_ids == ["real"]
+
+
 def test_impressions_count_for_nothing_and_make_no_news() -> None:
     trending = Trending()
     trending.on_batch([event(0, "a", InteractionType.IMPRESSION)])
