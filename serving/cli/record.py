@@ -72,7 +72,7 @@ def _show(folder: Path, recorded: Recorded) -> None:
     console.print(table)
     lost = [one for one in manifest.segments if not one.copied]
     for one in lost:
-        console.print(f"[yellow]segment {escape(one.segment_id)} is not in the recording: {one.why}[/]")
+        console.print(f"[yellow]segment {escape(one.segment_id)} is not in the recording: {escape(one.why)}[/]")
     if manifest.secret is None:
         console.print("[yellow]this home has no token key: its fingerprint is not in the recording[/]")
     console.print(

@@ -110,10 +110,10 @@ def status(
 def table(state: SystemState) -> Table:
     """Return the parts as a table."""
     drawn = Table(
-        title=f"Kafka {state.bootstrap_servers} · Redis {without_password(state.redis_url)}"
-        + (f" · topics {state.topic_prefix}*" if state.topic_prefix else ""),
+        title=escape(f"Kafka {state.bootstrap_servers} · Redis {without_password(state.redis_url)}")
+        + (f" · topics {escape(state.topic_prefix)}*" if state.topic_prefix else ""),
         title_justify="left",
-        caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *state.warnings]),
+        caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *map(escape, state.warnings)]),
     )
     for heading in ("part", "pid", "status", "lag", "last progress", "memory", "restarts"):
         drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")

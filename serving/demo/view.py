@@ -45,10 +45,11 @@ def changed(summary: DemoSummary) -> RenderableType:
     story = summary.changed_feed
     if story is None:
         return ""
-    table = Table(title=f"{story.user_id} liked {len(story.liked)} videos of kind {story.kind!r}: feed changed after {story.seconds:.2f} s")
-    table.add_column(f"before ({story.before_of_kind} of {story.kind!r})")
+    who, kind = escape(story.user_id), escape(repr(story.kind))
+    table = Table(title=f"{who} liked {len(story.liked)} videos of kind {kind}: feed changed after {story.seconds:.2f} s")
+    table.add_column(f"before ({story.before_of_kind} of {kind})")
     table.add_column("liked")
-    table.add_column(f"after ({story.after_of_kind} of {story.kind!r})")
+    table.add_column(f"after ({story.after_of_kind} of {kind})")
     liked = story.liked + [""] * max(len(story.before), len(story.after))
     for row in range(max(len(story.before), len(story.after))):
         before = escape(story.before[row]) if row < len(story.before) else ""
