@@ -47,7 +47,8 @@ def make_app(part: Part) -> faust.App:
     """Return an app that is a member of the consumer group `penstock.<part>`.
 
     Its state lives in tables whose changelogs are topics of topics.yaml. After a crash its successor waits until the session has ended;
-    as a static member it would get the tables at once, but could then stand still for the whole rebalance timeout.
+    as a static member it would get the tables at once, but could then stand still for the whole rebalance timeout. Where it was killed
+    while the group was being formed, its successor waits for that timeout, which is 60 s by default.
     """
     settings = part.settings
     for name, level in _LOG_LEVELS.items():
@@ -61,6 +62,7 @@ def make_app(part: Part) -> faust.App:
         broker_commit_interval=1.0,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=1.5,
+        broker_rebalance_timeout=10.0,
         consumer_auto_offset_reset="earliest",
         datadir=folder,
         key_serializer="raw",
