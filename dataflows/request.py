@@ -14,7 +14,7 @@ from schemas.dlq import DeadLetter, ReasonCode
 from schemas.feed import MAX_LIMIT, FeedRequest, FeedResponse, Level, RequestError
 from schemas.headers import MAX_HEADERS
 from schemas.telemetry import Id
-from schemas.validity import plausible
+from schemas.validity import dated, plausible
 
 MAX_REQUEST_BYTES = 65_536
 MAX_TEXT = 1_000
@@ -149,7 +149,8 @@ def _asked(envelope: Envelope, future_skew_ms: int) -> Asked:
         now_ms, latest_ms = request.ts_ms, envelope.stamp_ms + future_skew_ms
         plausible(now_ms, path="$.ts_ms")
         if now_ms > latest_ms:
-            raise DecodeError(ReasonCode.FUTURE_DATED, expected=f"at most {latest_ms}", got=str(now_ms), path="$.ts_ms")
+            expected = f"epoch milliseconds of at most {dated(latest_ms)}"
+            raise DecodeError(ReasonCode.FUTURE_DATED, expected=expected, got=dated(now_ms), path="$.ts_ms")
     return Asked(envelope=envelope, request=request, request_id=request.request_id or envelope.name, now_ms=now_ms)
 
 

@@ -23,6 +23,7 @@ _WORDS = {
     "bytes": "base64",
     "null": "null",
 }
+ANY_ENTRY = "[...]"
 _PATH = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _BOUND = re.compile(r"(?: of length)? (<=|>=|<|>) (-?[\d.e+]+)$")
 _HALF_PAIR = re.compile(
@@ -30,6 +31,7 @@ _HALF_PAIR = re.compile(
 )
 _SIDES = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"}
 _MISSING = object()
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Explained(NamedTuple):
@@ -69,14 +71,16 @@ def wrong_type(kind: type, error: msgspec.ValidationError, data: bytes, read: Ca
     if missing:
         return Explained(f"the field {missing[1]}", "nothing", f"{path}.{missing[1]}")
     expected, _, got = detail.removeprefix("Expected ").replace("of at least length", "of length >=").partition(", got ")
-    value = _value_at(data, path, read)
+    value, named = _value_at(data, path, read), path
+    if value is _MISSING and path.endswith(ANY_ENTRY):
+        value, named = _entry(kind, error, data, path, read)
     if value is not _MISSING:
         got = _shown(value)
     if detail.endswith("out of range"):
-        return Explained("a number that fits 64 bits", got or "a larger one", path)
+        return Explained("a number that fits 64 bits", got or "a larger one", named)
     if detail.startswith("Invalid enum value"):
-        return Explained(_allowed(kind, path), got, path)
-    return Explained(_in_words(expected), got.strip("`") or "another value", path)
+        return Explained(_allowed(kind, path), got, named)
+    return Explained(_in_words(expected), got.strip("`") or "another value", named)
 
 
 def malformed(data: bytes, detail: str) -> Explained:
@@ -113,14 +117,57 @@ def _in_words(expected: str) -> str:
 
 def _value_at(data: bytes, path: str, read: Callable[[bytes], Any]) -> Any:
     try:
-        value = read(data)
-        for name, index in _PATH.findall(path):
-            if not name and not index:
-                return _MISSING
-            value = value[name] if name else value[int(index)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, IndexError, TypeError):
+        return _inside(read(data), path)
+    except _UNREADABLE:
         return _MISSING
+
+
+def _inside(value: Any, path: str) -> Any:
+    """Return what stands at a path below a value."""
+    for name, index in _PATH.findall(path):
+        if not name and not index:
+            return _MISSING
+        try:
+            value = value[name] if name else value[int(index)]
+        except (KeyError, IndexError, TypeError):
+            return _MISSING
     return value
+
+
+def _entry(kind: type, error: msgspec.ValidationError, data: bytes, path: str, read: Callable[[bytes], Any]) -> tuple[Any, str]:
+    """Return the first entry of a map that the decoder refused, and its path: msgspec says only in which map it stands.
+
+    The map is halved until one entry is left, so all tries together cost what a few readings of it do.
+    """
+    where = path.removesuffix(ANY_ENTRY)
+    parent, _, name = where.rpartition(".")
+    try:
+        whole = read(data)
+    except _UNREADABLE:  # the decoder had not come to what is wrong there
+        return _MISSING, path
+    above = _inside(whole, parent)
+    if not isinstance(above, dict) or not isinstance(above.get(name), dict):
+        return _MISSING, path
+    left = list(above[name].items())
+    while len(left) > 1:
+        half = left[: len(left) // 2]
+        above[name] = dict(half)
+        left = half if _refused(kind, whole, error) else left[len(half) :]
+    above[name] = dict(left)
+    if not left or not _refused(kind, whole, error):
+        return _MISSING, path
+    [(key, value)] = left
+    return value, f"{where}[{_shown(key)}]"
+
+
+def _refused(kind: type, value: Any, error: msgspec.ValidationError) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as other:
+        return str(other) == str(error)
+    except RecursionError:
+        return False
+    return False
 
 
 def _shown(value: Any) -> str:

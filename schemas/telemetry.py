@@ -20,6 +20,8 @@ MAX_ID = 128
 MAX_CONTEXT_TEXT = 256
 MAX_TOKEN = 1_024
 MAX_EVENTS = 1_000
+MAX_BATCH_BYTES = 262_144
+"""Bytes of a batch that ingest takes."""
 MAX_HISTORY = 10_000
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID, pattern=ONE_LINE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -200,8 +201,20 @@ def plausible(at_ms: int, *, path: str, earliest_ms: int = EARLIEST_MS) -> None:
         return
     least = max(earliest_ms, EARLIEST_MS)
     looks = next((f", which looks like {unit}" for unit, scale in _UNITS if least <= at_ms * scale <= LATEST_MS), "")
-    bound = f"at least {earliest_ms}" if at_ms < earliest_ms else f"at most {LATEST_MS}"
+    bound = f"at least {dated(earliest_ms)}" if at_ms < earliest_ms else f"at most {dated(LATEST_MS)}"
     raise DecodeError(ReasonCode.IMPLAUSIBLE_TIME, expected=f"epoch milliseconds of {bound}", got=f"{at_ms}{looks}", path=path)
+
+
+def dated(at_ms: int) -> str:
+    """Return an instant as a number and as a date; one that no calendar has is a number only.
+
+    >>> dated(1_700_000_000_999), dated(2**62)
+    ('1700000000999 (2023-11-14T22:13:20Z)', '4611686018427387904')
+    """
+    try:
+        return f"{at_ms} ({datetime.fromtimestamp(at_ms // 1_000, UTC):%Y-%m-%dT%H:%M:%SZ})"
+    except (ValueError, OverflowError, OSError):
+        return str(at_ms)
 
 
 def _same_length(ids: list[str], numbers: list[float], path: str) -> None:

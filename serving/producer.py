@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import headers
 from schemas.codec import encode
-from schemas.telemetry import Context, RawEvent, TelemetryBatch
+from schemas.telemetry import MAX_BATCH_BYTES, Context, RawEvent, TelemetryBatch
 from serving.checked import checked
 from serving.errors import TransportError
 
@@ -24,9 +24,6 @@ _log = logging.getLogger(__name__)
 
 Acknowledge = Callable[[TelemetryBatch], None]
 _Sender = tuple[str, str | None, Context | None]
-
-LARGEST_BATCH = 262_144
-"""Bytes of a batch that ingest takes."""
 
 
 class TelemetryProducer:
@@ -150,7 +147,7 @@ class TelemetryProducer:
     def _fit(self, batch: TelemetryBatch) -> None:
         """Send a batch, in halves where it is larger than ingest takes."""
         value, half = encode(batch), len(batch.events) // 2
-        if len(value) <= LARGEST_BATCH or half == 0:
+        if len(value) <= MAX_BATCH_BYTES or half == 0:
             self._produce(batch, value)
             return
         self._fit(msgspec.structs.replace(batch, events=batch.events[:half]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,13 +10,14 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from operators.ingest.parse import event_value
 from schemas.base import Message
 from schemas.codec import DecodeError, decode, encode
 from schemas.dlq import ReasonCode
 from schemas.settings import Settings
 from schemas.telemetry import TelemetryBatch, UserHistory
 from schemas.topics import load_topics
-from schemas.validity import catalog_item, keyed, plausible, user_record
+from schemas.validity import catalog_item, keyed, user_record
 from serving.errors import ContractError
 from serving.jsonl import LONGEST_LINE, Line
 from serving.producer import TelemetryProducer
@@ -125,13 +127,29 @@ def _produce(settings: Settings, on_event: Callable[[str], None]) -> _Channel:
     producer = TelemetryProducer(settings.kafka(), topic_prefix=settings.topic_prefix, on_acknowledged=heard)
 
     def send(line: bytes) -> bool:
-        batch = decode(TelemetryBatch, line)
-        for index, event in enumerate(batch.events):
-            plausible(event.timestamp, path=f"$.events[{index}].timestamp", earliest_ms=settings.earliest_ms)
+        batch = event_batch(line, earliest_ms=settings.earliest_ms, latest_ms=time.time_ns() // 1_000_000 + settings.future_skew_ms)
         producer.send(batch.user_id, batch.events, device_id=batch.device_id, context=batch.context)
         return False
 
     return _Channel(send, producer.flush, lambda: producer.acknowledged)
+
+
+def event_batch(line: bytes, *, earliest_ms: int, latest_ms: int) -> TelemetryBatch:
+    """Return the batch on a line, if ingest takes each of its events.
+
+    Raises
+    ------
+    DecodeError
+        If it does not fit its contract, or one of its events would become a dead letter.
+    """
+    batch = decode(TelemetryBatch, line)
+    for index, event in enumerate(batch.events):
+        try:
+            event_value(event, earliest_ms=earliest_ms, latest_ms=latest_ms)
+        except DecodeError as error:
+            path = f"$.events[{index}]{error.path.removeprefix('$')}"
+            raise DecodeError(error.reason, expected=error.expected, got=error.got, path=path) from None
+    return batch
 
 
 def _publish(kind: str, settings: Settings) -> _Channel:

@@ -11,8 +11,8 @@ from operators.ingest.pieces import take_apart
 from operators.ingest.scrub import Scrubber
 from schemas.codec import DecodeError, decode
 from schemas.dlq import DeadLetter, ReasonCode
-from schemas.telemetry import Context, Id, InteractionType, RawEvent, TelemetryBatch
-from schemas.validity import EARLIEST_MS, plausible
+from schemas.telemetry import MAX_BATCH_BYTES, Context, Id, InteractionType, RawEvent, TelemetryBatch
+from schemas.validity import EARLIEST_MS, dated, plausible
 
 MAX_VALUE = 1e12
 """Thirty thousand years in seconds; what is beyond is no value, and whoever multiplies it may get infinity."""
@@ -67,7 +67,9 @@ class Parser:
     [('wrong_type', '$.events[0].interaction_type')]
     """
 
-    def __init__(self, *, scrubber: Scrubber, future_skew_ms: int, earliest_ms: int = EARLIEST_MS, max_bytes: int = 262_144) -> None:
+    def __init__(
+        self, *, scrubber: Scrubber, future_skew_ms: int, earliest_ms: int = EARLIEST_MS, max_bytes: int = MAX_BATCH_BYTES
+    ) -> None:
         self.scrubber = scrubber
         self.future_skew_ms = future_skew_ms
         self.earliest_ms = earliest_ms
@@ -109,9 +111,7 @@ class Parser:
         for index, one in enumerate(events):
             try:
                 event = decode(_AnyEvent, one) if isinstance(one, bytes) else one
-                value = self._value(event)
-                if not self.earliest_ms <= event.timestamp <= latest_ms:
-                    raise self._wrong_time(event.timestamp, latest_ms)
+                value = event_value(event, earliest_ms=self.earliest_ms, latest_ms=latest_ms)
             except DecodeError as wrong:
                 event_id = _id_of(one) if isinstance(one, bytes) else one.event_id
                 letters.append(_letter(record, wrong, index=index, event_id=event_id))
@@ -123,27 +123,47 @@ class Parser:
             candidates.append(Candidate(record, index, envelope.user_id, device_id, event, value))
         return Parsed(candidates, record.bounded(letters) if letters else letters, cut)
 
-    def _wrong_time(self, at_ms: int, latest_ms: int) -> DecodeError:
-        try:
-            plausible(at_ms, path="$.timestamp", earliest_ms=self.earliest_ms)
-        except DecodeError as wrong:
-            return wrong
-        return DecodeError(ReasonCode.FUTURE_DATED, expected=f"a time of at most {latest_ms}", got=str(at_ms), path="$.timestamp")
 
-    @staticmethod
-    def _value(event: RawEvent) -> float | None:
-        value = event.value
-        if value is None:
-            if event.interaction_type is InteractionType.WATCH_TIME and event.completed is None:
-                expected = "a value in seconds, or completed, of a watch_time"
-                raise DecodeError(ReasonCode.INVALID_VALUE, expected=expected, got="neither", path="$.value")
-            return None
-        if not isinstance(value, str) or _NUMBER.fullmatch(value):
-            number = float(value) + 0.0  # what was -0.0 is 0.0 now
-            if 0 <= number <= MAX_VALUE:
-                return number
-        expected = f"a plain decimal number of 0 to {MAX_VALUE:.0f}"
-        raise DecodeError(ReasonCode.INVALID_VALUE, expected=expected, got=repr(value)[:80], path="$.value")
+def event_value(event: RawEvent, *, earliest_ms: int, latest_ms: int) -> float | None:
+    """Return the value of an event that fits its contract, if ingest takes the event.
+
+    Parameters
+    ----------
+    earliest_ms, latest_ms
+        Epoch milliseconds, both included, between which the event may be dated.
+
+    Raises
+    ------
+    DecodeError
+        If it becomes a dead letter: a value that is no plain decimal number, a `watch_time` that says nothing, a time that cannot be.
+
+    Examples
+    --------
+    >>> event = RawEvent(event_id="e", video_id="v", interaction_type=InteractionType.WATCH_TIME, timestamp=1_700_000_000_000, value="12.4")
+    >>> event_value(event, earliest_ms=EARLIEST_MS, latest_ms=1_700_000_000_000)
+    12.4
+    """
+    value = _number(event)
+    if not earliest_ms <= event.timestamp <= latest_ms:
+        plausible(event.timestamp, path="$.timestamp", earliest_ms=earliest_ms)
+        expected = f"epoch milliseconds of at most {dated(latest_ms)}"
+        raise DecodeError(ReasonCode.FUTURE_DATED, expected=expected, got=dated(event.timestamp), path="$.timestamp")
+    return value
+
+
+def _number(event: RawEvent) -> float | None:
+    value = event.value
+    if value is None:
+        if event.interaction_type is InteractionType.WATCH_TIME and event.completed is None:
+            expected = "a value in seconds, or completed, of a watch_time"
+            raise DecodeError(ReasonCode.INVALID_VALUE, expected=expected, got="neither", path="$.value")
+        return None
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        number = float(value) + 0.0  # what was -0.0 is 0.0 now
+        if 0 <= number <= MAX_VALUE:
+            return number
+    expected = f"a plain decimal number of 0 to {MAX_VALUE:.0f}"
+    raise DecodeError(ReasonCode.INVALID_VALUE, expected=expected, got=repr(value)[:80], path="$.value")
 
 
 def _filled(own: Context | None, shared: Context | None) -> Context | None:

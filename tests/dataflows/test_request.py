@@ -85,7 +85,7 @@ def body(**fields: Any) -> bytes:
             body(ts_ms=1_700_000_000),
             (
                 "implausible_time",
-                "epoch milliseconds of at least 631152000000",
+                "epoch milliseconds of at least 631152000000 (1990-01-01T00:00:00Z)",
                 "1700000000, which looks like seconds",
                 "$.ts_ms",
                 "leave ts_ms out, or send epoch milliseconds of a clock that is right",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
 from schemas.base import Message
+from schemas.catalog import CatalogItem
 from schemas.codec import DecodeError, decode, encode, pack, unpack
 from schemas.dlq import ReasonCode
-from schemas.features import ServedPage, TrendingList
+from schemas.features import EntityCounters, ServedPage, TrendingList
 from schemas.feed import FeedRequest
 from schemas.registry import MESSAGES
 
@@ -140,6 +143,47 @@ def test_a_number_that_is_too_large_is_explained_in_words(number: bytes) -> None
 def test_a_row_of_the_store_that_is_too_short_is_explained_in_words() -> None:
     with pytest.raises(DecodeError, match=r"expected a list of at least 3 entries, got \[1\], at \$"):
         unpack(ServedPage, b"\x91\x01")
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "got"),
+    [
+        (b'{"a": 1, "price": null, "z": [1]}', '$.fields["price"]', "null"),
+        (b'{"a": "x", "z": [1], "price": null}', '$.fields["z"]', "[1]"),
+        (b'{"a.b[0]": {}}', '$.fields["a.b[0]"]', "{}"),
+        (b'{"' + b"k" * 500 + b'": null}', '$.fields["' + "k" * 79 + "\u2026]", "null"),
+        (b'{"same": null, "same": 1}', "$.fields[...]", "null"),
+    ],
+)
+def test_a_wrong_entry_of_a_map_is_named_by_its_key_where_it_can_be_found(fields: bytes, path: str, got: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(CatalogItem, b'{"video_id": "v", "fields": ' + fields + b"}")
+    assert (caught.value.path, caught.value.got) == (path, got)
+
+
+@pytest.mark.parametrize("rest", [b"", b",,", b', "x": \xff}', b', "x": "\\ud83d"}', b', "x": ' + b"[" * 20_000])
+def test_a_wrong_entry_before_what_is_no_json_raises_nothing_else(rest: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(CatalogItem, b'{"video_id": "v", "fields": {"price": null}' + rest)
+    assert caught.value.path == "$.fields[...]"
+
+
+def test_a_wrong_entry_is_named_in_rows_of_the_store_too() -> None:
+    with pytest.raises(DecodeError, match=r'expected a number, got "x", at \$\.surfaces\["2"\]'):
+        unpack(EntityCounters, msgspec.msgpack.encode(_counters() | {"surfaces": {"1": 1.0, "2": "x"}}))
+
+
+def test_the_wrong_one_of_very_many_entries_is_found_in_little_time() -> None:
+    began = time.process_time()
+    with pytest.raises(DecodeError, match="bad"):
+        decode(
+            CatalogItem, b'{"video_id": "v", "fields": ' + msgspec.json.encode({f"s{n}": n for n in range(60_000)} | {"bad": None}) + b"}"
+        )
+    assert time.process_time() - began < 2
+
+
+def _counters() -> dict[str, Any]:
+    return {"kind": "tag", "id": "t", "version": 1, "updated_ms": 1, "totals": [0] * 14}
 
 
 def test_unknown_fields_are_ignored() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from schemas.codec import encode
-from schemas.telemetry import Context, InteractionType, RawEvent, TelemetryBatch
+from schemas.telemetry import MAX_BATCH_BYTES, Context, InteractionType, RawEvent, TelemetryBatch
 from serving.errors import ContractError, TransportError
-from serving.producer import LARGEST_BATCH, TelemetryProducer
+from serving.producer import TelemetryProducer
 
 
 def _event(name: str, surface: str = "1") -> RawEvent:
@@ -45,7 +45,7 @@ def test_a_batch_that_is_larger_than_ingest_takes_goes_out_in_parts(monkeypatch:
     producer.send("42", events, device_id="d", context=Context(region="DE"))
     assert len(sent) > 1
     assert [event for batch in sent for event in batch.events] == events
-    assert max(len(encode(batch)) for batch in sent) <= LARGEST_BATCH
+    assert max(len(encode(batch)) for batch in sent) <= MAX_BATCH_BYTES
     assert {(batch.user_id, batch.device_id, batch.context) for batch in sent} == {("42", "d", Context(region="DE"))}
 
 

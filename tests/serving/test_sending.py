@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
+from operators.ingest.arrivals import RawRecord
+from operators.ingest.parse import Parser
+from operators.ingest.scrub import Scrubber
 from schemas.codec import DecodeError
 from schemas.dlq import ReasonCode
+from schemas.validity import EARLIEST_MS
 from serving.errors import ContractError
 from serving.jsonl import Line
-from serving.sending import MAX_BAD_TOLD, READERS, Sent, send_lines
+from serving.sending import MAX_BAD_TOLD, READERS, Sent, event_batch, send_lines
 
+NOW_MS = 1_700_000_000_000
 GOOD, BAD = b"good", b"bad"
 
 
@@ -80,3 +88,35 @@ def test_a_line_that_does_not_fit_its_contract_is_refused_with_the_place(kind: s
     with pytest.raises(DecodeError) as caught:
         READERS[kind](line)
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "path"),
+    [
+        ({}, None, ""),
+        ({"value": "12.4"}, None, ""),
+        ({"value": None, "completed": True}, None, ""),
+        ({"timestamp": NOW_MS + 1_000}, None, ""),
+        ({"value": None}, ReasonCode.INVALID_VALUE, "value"),
+        ({"value": "1,5"}, ReasonCode.INVALID_VALUE, "value"),
+        ({"value": -1}, ReasonCode.INVALID_VALUE, "value"),
+        ({"value": 1e13}, ReasonCode.INVALID_VALUE, "value"),
+        ({"timestamp": NOW_MS + 1_001}, ReasonCode.FUTURE_DATED, "timestamp"),
+        ({"timestamp": NOW_MS // 1_000}, ReasonCode.IMPLAUSIBLE_TIME, "timestamp"),
+        ({"interaction_type": "stare"}, ReasonCode.WRONG_TYPE, "interaction_type"),
+    ],
+)
+def test_what_ingest_would_set_aside_is_refused_in_the_same_words(changes: dict[str, Any], reason: ReasonCode | None, path: str) -> None:
+    good = {"event_id": "e", "video_id": "v", "interaction_type": "watch_time", "timestamp": NOW_MS, "value": 1.5}
+    line = msgspec.json.encode({"user_id": "u", "events": [good, good | {"event_id": "f"} | changes]})
+    parser = Parser(scrubber=Scrubber(key=b"k"), future_skew_ms=1_000)
+    letters = parser.parse(RawRecord("telemetry.raw", 0, 0, NOW_MS, b"u", line)).letters
+    if reason is None:
+        assert len(event_batch(line, earliest_ms=EARLIEST_MS, latest_ms=NOW_MS + 1_000).events) == 2
+        assert letters == []
+        return
+    with pytest.raises(DecodeError) as caught:
+        event_batch(line, earliest_ms=EARLIEST_MS, latest_ms=NOW_MS + 1_000)
+    error, (letter,) = caught.value, letters
+    assert (error.reason, error.path) == (reason, f"$.events[1].{path}")
+    assert (letter.reason, letter.expected, letter.got, letter.path) == (error.reason, error.expected, error.got, error.path)

@@ -172,3 +172,10 @@ def test_pages_and_states_that_cannot_be_read_count_as_not_there() -> None:
 def test_an_age_is_the_years_surely_lived_and_of_two_the_fewer(profile: Profile, age: int) -> None:
     made = tables([item("v")])
     assert ask(made, state(profile=profile)).age == age
+
+
+def test_who_has_just_told_18_sees_what_is_rated_18_and_a_child_born_in_1980_does_not() -> None:
+    made = tables([item("from 12", age_rating=12), item("from 18", age_rating=18)])
+    adult, child = Profile(age=18, age_at_ms=NOW_MS), Profile(age=12, age_at_ms=NOW_MS, birth_year=1980)
+    for profile, gone in ((adult, []), (child, ["from 18"]), (Profile(birth_year=2100), ["from 18"])):
+        assert removed(AboveAge(), ask(made, state(profile=profile))) == gone

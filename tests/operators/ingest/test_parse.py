@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from operators.ingest.admit import Admission
 from operators.ingest.arrivals import Parsed, RawRecord, Upsert
-from operators.ingest.parse import Parser
+from operators.ingest.parse import MAX_VALUE, Parser
 from operators.ingest.scrub import Scrubber
+from operators.interactions import MAX_WATCH_MS
 from schemas.codec import encode
 from schemas.dlq import LARGEST_LETTER, ReasonCode
 from schemas.telemetry import Context, Event
@@ -101,6 +103,8 @@ def test_an_event_from_the_future_is_set_aside_and_one_within_the_skew_is_not() 
     parsed = _parse(_batch(_event(timestamp=NOW + 300_000), _event(timestamp=NOW + 300_001)))
     assert len(parsed.candidates) == 1
     assert [(letter.reason, letter.event_index) for letter in parsed.letters] == [(ReasonCode.FUTURE_DATED, 1)]
+    assert parsed.letters[0].expected == "epoch milliseconds of at most 1700000300000 (2023-11-14T22:18:20Z)"
+    assert parsed.letters[0].got == "1700000300001 (2023-11-14T22:18:20Z)"
 
 
 @pytest.mark.parametrize("text", ["0", "-0.0", "-0", "0e5", -0.0, 0])
@@ -243,3 +247,11 @@ def test_no_event_within_its_bounds_is_too_large_for_its_topic(note: str) -> Non
     [event] = Admission().on_batch([upsert, parsed])
     assert isinstance(event, Event)
     assert len(encode(event)) < BROKER_DEFAULT // 10
+
+
+def test_the_contracts_name_the_largest_value() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "contracts.md").read_text(encoding="utf-8")
+    assert f"a plain decimal number of 0 to {MAX_VALUE:,.0f} as JSON" in text
+    assert f"More than a day ({MAX_WATCH_MS // 1_000:,}) is taken as a day" in text
+    at_bound = [one.value for one in _parse(_batch(_event(value=MAX_VALUE), _event(value=MAX_VALUE * 1.001))).candidates]
+    assert at_bound == [MAX_VALUE]

@@ -17,10 +17,9 @@ from operators.feed import FeedEngine
 from operators.index.builder import SegmentBuilder, open_segment, publish
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.replay.again import Asking, Refused
-from operators.replay.columns import PartWriter, Record
-from operators.replay.manifest import SEGMENTS, Made, Manifest, RecordedPart, RecordedSegment, digest, fingerprint
+from operators.replay.columns import Record
+from operators.replay.manifest import SEGMENTS, Manifest, RecordedSegment, fingerprint
 from operators.replay.run import Replay, Report
-from operators.replay.wholeness import Wholeness
 from operators.tables.side import SideTables
 from schemas.catalog import ItemVector, Moderation, SegmentAnnounced
 from schemas.codec import DecodeError, decode, encode, pack
@@ -29,8 +28,8 @@ from schemas.learning import OnlineWeights
 from schemas.telemetry import Context
 from tests.operators.feed_world import NOW_MS, SECRET, Failing, counters, item, neighbours, read, rich_person, rich_world, trending, vector
 from tests.operators.feed_world import record as side_record
+from tests.operators.replay.parts import MADE, written
 
-MADE = Made(penstock="0", commit=None, python="3", numpy="2", machine="test")
 REGIONS = ("DE", "br", None)
 
 
@@ -258,7 +257,8 @@ class Run:
         for name in sorted({*self.topics, *side_tables().topics}):
             topic, _, partition = name.partition("/")
             if topic not in leave_out:
-                parts.append(self._part(topic, int(partition or 0), self.topics[name], (ends or {}).get(topic)))
+                end, gone = (ends or {}).get(topic), self.gone[topic]
+                parts.append(written(self.folder, topic, int(partition or 0), self.topics[name], end=end, gone=gone))
         announced = {one.segment_id: one for one in (decode(SegmentAnnounced, r.value or b"") for r in self.topics["catalog.segments"])}
         manifest = Manifest(
             recorded_ms=NOW_MS,
@@ -273,29 +273,6 @@ class Run:
         )
         manifest.save(self.folder)
         return manifest
-
-    def _part(self, topic: str, partition: int, records: list[Record], end: int | None) -> RecordedPart:
-        end = len(records) if end is None else end
-        whole = Wholeness(start=0)
-        path = self.folder / f"{topic}-{partition}.parquet"
-        with PartWriter(path) as writer:
-            for one in records[:end]:
-                if one.offset not in self.gone[topic]:
-                    whole.saw(one.offset, one.key)
-                    writer.add(one)
-        whole.ended(end)
-        return RecordedPart(
-            topic=topic,
-            partition=partition,
-            file=path.name,
-            start=0,
-            end=end,
-            records=writer.records,
-            bytes=path.stat().st_size,
-            missing=whole.missing,
-            whole_from=whole.whole_from,
-            sha256=digest(path),
-        )
 
     def replay(self, *, secret: bytes | None = SECRET, limit: int | None = None, worker: str | None = None) -> Report:
         """Replay the folder."""
