@@ -13,7 +13,7 @@ from operators.cursor import cursor_after
 from operators.lineage import Arrival, lineage
 from operators.outcome import Clock, Outcome
 from operators.pipeline import RANK, RERANK, Pipeline
-from operators.query import Query, query
+from operators.query import Query, Rows, query
 from operators.ranking.features import FEATURE_SET
 from operators.reasons import reasons
 from operators.tables.side import SideTables
@@ -65,9 +65,10 @@ class FeedEngine:
     to show (`relaxed`); `nothing_allowed` where all that the catalogue lists is blocked, hidden, not available at this time or above the
     person's age; `empty_catalogue` where it lists nothing. `user_cache` belongs to a stage that does not exist yet.
 
-    A request whose cursor was asked with before gets that page again: the videos of the remembered page in their order, without those that
-    may not be shown any more, up to the limit; scores, reasons and tokens are those of now, each place has propensity 1. Where none of its
-    videos may be shown any more, the answer is a page of its own.
+    A request whose cursor was asked with before gets that page again, and so does one without a cursor whose id was answered before (a
+    client's second attempt, if its first was answered too): the videos of the remembered page in their order, without those that may not be
+    shown any more, up to the limit; scores, reasons and tokens are those of now, each place has propensity 1. Where none of its videos may
+    be shown any more, the answer is a page of its own.
 
     Parameters
     ----------
@@ -146,6 +147,7 @@ class FeedEngine:
             seed=self.seed,
             default_age=self.default_age,
         )
+        remembered = asked.repeated
         asked, outcome = self._decided(asked, skip, clock)
         whole = self._whole(asked, outcome)
         # Cut before its lineage is written and its page remembered: both are of what the person gets.
@@ -158,21 +160,31 @@ class FeedEngine:
             response,
             Arrival(raw=raw, read=read, sequence=sequence, attempt=attempt, worker=self.worker, seed=self.seed),
         )
-        return Answer(response, served, self._page(asked, outcome, response.items), asked, outcome, lost)
+        page = self._page(asked, outcome, response.items)
+        if remembered is not None and page is not None and page.video_ids == remembered.video_ids:
+            page = None
+        return Answer(response, served, page, asked, outcome, lost)
 
     def went_out(self, answer: Answer) -> None:
         """Count an answer that goes out, once."""
         self.pipeline.went_out(answer.asked, answer.outcome)
 
     def _decided(self, asked: Query, skip: Collection[str], clock: Clock | None) -> tuple[Query, Outcome]:
-        """Return the page that the cursor was asked with before, where any of it may still be shown, else a page of its own."""
+        """Return the page that was answered before, where any of it may still be shown, else a page of its own."""
         page, limit = asked.repeated, asked.request.limit
-        if page is not None:
-            outcome = self.pipeline.repeat(asked, asked.rows_of(page.video_ids), limit=limit, skip=skip, clock=clock)
-            if outcome.slots:
-                return asked, outcome
-            asked = replace(asked, repeated=None)
-        return asked, self.pipeline.run(asked, limit=limit, skip=skip, clock=clock)
+        anew = replace(asked, repeated=None)
+        if page is None or page.request_id == asked.request_id:
+            outcome = self.pipeline.run(anew, limit=limit, skip=skip, clock=clock)
+            if page is None or self._shown(outcome) == page.video_ids:
+                return anew, outcome
+        again = asked.rows_of(page.video_ids)
+        outcome = self.pipeline.repeat(asked, again, limit=limit, relaxed=page.relaxed, skip=skip, clock=clock)
+        if outcome.slots:
+            return asked, outcome
+        return anew, self.pipeline.run(anew, limit=limit, skip=skip, clock=clock)
+
+    def _shown(self, outcome: Outcome) -> list[str]:
+        return self.tables.videos.names(outcome.rows[_places_shown(outcome)])
 
     def _whole(self, asked: Query, outcome: Outcome) -> FeedResponse:
         return FeedResponse(
@@ -214,9 +226,8 @@ class FeedEngine:
         }
 
     def _items(self, asked: Query, outcome: Outcome) -> list[FeedItem]:
-        slots = outcome.slots
-        places = outcome.ranked[[slot.rank for slot in slots]] if slots else outcome.ranked[:0]
-        ids = self.tables.videos.names(outcome.rows[places])
+        slots, places = outcome.slots, _places_shown(outcome)
+        ids = self._shown(outcome)
         rows = outcome.rows[places].tolist()
         tokens = sign_page(
             self.secret,
@@ -247,14 +258,19 @@ class FeedEngine:
     def _page(self, asked: Query, outcome: Outcome, items: list[FeedItem]) -> ServedPage | None:
         if asked.request.shadow or asked.repeated is not None or not items:
             return None
-        rows = outcome.rows[outcome.ranked[[slot.rank for slot in outcome.slots]]]
+        rows = outcome.rows[_places_shown(outcome)]
         return ServedPage(
             request_id=asked.request_id,
             at_ms=asked.now_ms,
             video_ids=[item.video_id for item in items],
             simhashes=self.tables.vectors.simhash.values[rows].tolist(),
             after=asked.request.cursor or "",
+            relaxed=outcome.relaxed,
         )
+
+
+def _places_shown(outcome: Outcome) -> Rows:
+    return outcome.ranked[[slot.rank for slot in outcome.slots]] if outcome.slots else outcome.ranked[:0]
 
 
 def _item(record: CatalogItem, *, score: float, source: str, recommendation_reason: str, tracking_token: str) -> FeedItem:

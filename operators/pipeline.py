@@ -123,10 +123,20 @@ class Pipeline:
                 outcome.relaxed = ()
         return self._ended(outcome, stopwatch)
 
-    def repeat(self, query: Query, rows: Rows, *, limit: int, skip: Collection[str] = (), clock: Clock | None = None) -> Outcome:
+    def repeat(
+        self,
+        query: Query,
+        rows: Rows,
+        *,
+        limit: int,
+        relaxed: tuple[str, ...] = (),
+        skip: Collection[str] = (),
+        clock: Clock | None = None,
+    ) -> Outcome:
         """Show again what was served once: `rows` in their order, without those that safety takes out by now.
 
-        They are ranked, so that scores and features are those of now, but the ranker does not decide. Parameters as in :meth:`run`.
+        They are ranked, so that scores and features are those of now, but the ranker does not decide. `relaxed` names the rules that gave
+        way when they were served. Other parameters as in :meth:`run`.
         """
         stopwatch = Stopwatch(clock)
         outcome = merged([*(rows[:0] for _ in self.sources), rows], query.tables.videos.capacity)
@@ -138,7 +148,7 @@ class Pipeline:
         self._rank(query, outcome, skip)
         stopwatch.lap("rank")
         outcome.slots = [Slot(rank, explored=False, propensity=1.0) for rank in np.argsort(outcome.ranked)[:limit].tolist()]
-        outcome.relaxed = ()
+        outcome.relaxed = relaxed if outcome.slots else ()
         stopwatch.lap("rerank")
         return self._ended(outcome, stopwatch)
 

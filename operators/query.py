@@ -282,7 +282,8 @@ def query(
     """
     tables.items.hash_new_rows()
     pages = [page for page in (_read(ServedPage, data) for data in read.pages) if page is not None]
-    repeated = [page for page in pages if page.after and page.after == request.cursor]
+    after = request.cursor or ""
+    repeated = [page for page in pages if page.after == after and (after or page.request_id == request_id)]
     return Query(
         tables=tables,
         request=request,

@@ -153,7 +153,7 @@ class UserState(Message, frozen=True, kw_only=True, array_like=True):
 class ServedPage(Message, frozen=True, kw_only=True, array_like=True):
     """One page that was answered: an element of the Redis list `user:served:{user_id}`, msgpack. Repeats fold by request_id.
 
-    `after` is the cursor that it was asked with, empty without one.
+    `after` is the cursor that it was asked with, empty without one; `relaxed` the rules that gave way for it.
     """
 
     TYPE: ClassVar[str] = "penstock.feed.page"
@@ -164,6 +164,7 @@ class ServedPage(Message, frozen=True, kw_only=True, array_like=True):
     video_ids: list[str]
     simhashes: list[int] = []
     after: str = ""
+    relaxed: tuple[str, ...] = ()
 
 
 class TrendingList(Message, frozen=True, kw_only=True):

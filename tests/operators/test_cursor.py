@@ -76,7 +76,7 @@ def test_the_same_cursor_gives_the_same_page_again_and_leads_on_to_the_same_next
     third = ask("r3", second.response.next_cursor)
     assert len({*shown(first), *shown(second), *shown(third)}) == 30
     feed(made, [item("new", title="a new one", uploaded_ms=NOW_MS - 1)])
-    for request_id, shadow in (("r4", False), ("r2", False), ("r5", True)):
+    for request_id, shadow in (("r4", False), ("r5", True)):
         again = ask(request_id, first.response.next_cursor, shadow=shadow)
         assert (shown(again), again.response.next_cursor, again.page) == (shown(second), second.response.next_cursor, None)
         assert {one.source for one in again.response.items} == {"repeated"}

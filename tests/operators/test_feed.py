@@ -190,6 +190,22 @@ def test_a_repeated_request_is_answered_alike_though_its_page_is_remembered() ->
     assert encode(first.response) == encode(again.response)
 
 
+@pytest.mark.parametrize("seen_all", [False, True])
+def test_a_second_attempt_gets_the_page_of_the_first_whatever_changed_in_between(*, seen_all: bool) -> None:
+    request = FeedRequest(user_id="u")
+    earlier = answer(tables(rich_world(12)), read(), request=request, request_id="before").page
+    assert earlier is not None
+    before = [pack(earlier)] if seen_all else []
+    first = answer(tables(rich_world(12)), read(pages=before), request=request)
+    assert first.page is not None
+    assert first.response.exhausted == seen_all
+    again = answer(tables(rich_world(100)), read(pages=[*before, pack(first.page)]), request=request)
+    assert shown(again) == shown(first)
+    assert (again.response.exhausted, again.response.relaxed) == (first.response.exhausted, first.response.relaxed)
+    assert again.response.degradation_level == first.response.degradation_level
+    assert again.page is None
+
+
 def test_an_item_carries_what_a_screen_needs() -> None:
     whole = {
         "title": "how to tie knots",

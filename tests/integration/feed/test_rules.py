@@ -39,13 +39,15 @@ def test_a_small_region_goes_on_and_a_cursor_brings_its_page_again(cluster: Clus
     for name in ("feed-0", "feed-1"):
         start(name).wait_ready()
     with cluster.client(timeout=20) as client:
-        pages = [ask(client, "ann", context=Context(region="us", language="EN")) for _ in range(4)]
+        pages: list[FeedResponse] = []
+        while len(pages) < 20 and sum(page.exhausted for page in pages) < 2:
+            pages.append(ask(client, "ann", context=Context(region="us", language="EN")))
         # A source that is out of time, as on a slow machine, leaves something for the next page; nothing repeats until all was shown.
         new = [page for page in pages if not page.exhausted]
         assert sorted(video_id for page in new for video_id in shown(page)) == sorted(f"v{i}" for i in range(15))
         assert {page.degradation_level for page in new} == {Level.FULL}
         old = pages[len(new) :]
-        assert len(old) >= 2
+        assert len(old) == 2
         assert all(page.degradation_level is Level.GLOBAL_POPULAR and page.exhausted for page in old)
         assert all(page.items and set(shown(page)) <= {f"v{i}" for i in range(15)} for page in old)
         assert {item.language for item in pages[0].items} == {"en"}

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import structlog
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import BusyLoadingError
+from redis.retry import Retry
 
 from dataflows.vector_view import VectorView
 from schemas.keys import video_vector
@@ -27,7 +30,7 @@ def own_redis(tmp_path: Path) -> Iterator[LocalRedis]:
 
 
 def stored(url: str, video_id: str) -> bytes | str | None:
-    client = Redis.from_url(url)
+    client = Redis.from_url(url, retry=Retry(ConstantBackoff(0.05), 100), retry_on_error=[BusyLoadingError])
     try:
         return client.get(video_vector(video_id))
     finally:
