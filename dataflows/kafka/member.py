@@ -13,18 +13,18 @@ from dataflows.kafka.clients import (
     Faults,
     Properties,
     close,
-    is_missing,
-    is_passing,
     logger,
     make_consumer,
     part_errors,
     read_batch,
 )
 from dataflows.kafka.commits import Commits, commit_now, lags
-from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.errors import cause
 from dataflows.kafka.outstanding import Outstanding
 from dataflows.kafka.reader import AT_ONCE, KafkaPart, Reading
 from dataflows.kafka.shutdown import Shutdown
+from schemas.broker_errors import is_missing, is_passing
+from schemas.errors import TransportError
 
 LEAVE_S = 2.0
 
@@ -178,8 +178,8 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         if error is None:
             return
         if not is_passing(error) and not (is_missing(error) and not self._patience.over):
-            text = f"expected requests, got {error.name()}: {error.str()}, at {self._membership.topic} of {self._where}"
-            raise TransportError(text)
+            where = f"{self._membership.topic} of {self._where}"
+            raise TransportError(expected="requests", got=f"{error.name()}: {error.str()}", where=where)
         logger.warning("%s: %s", self._where, error.str())
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

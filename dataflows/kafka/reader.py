@@ -16,17 +16,17 @@ from dataflows.kafka.clients import (
     Properties,
     close,
     count_partitions,
-    is_missing,
-    is_passing,
     logger,
     make_consumer,
     part_errors,
     read_batch,
 )
 from dataflows.kafka.commits import Commits, as_partitions, lags, positions
-from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.errors import cause
 from dataflows.kafka.shutdown import Shutdown
 from dataflows.kafka.turns import Turns
+from schemas.broker_errors import is_missing, is_passing
+from schemas.errors import TransportError
 
 Start: TypeAlias = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
 """Where to start without a snapshot; a partition that a mapping does not name starts at its earliest message."""
@@ -166,11 +166,12 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
             time.sleep(0.05)
             return
         last = "" if self._faults.last is None else f" ({self._faults.last.str()})"
-        text = (
-            f"expected topics {', '.join(self._reading.topics)}, got {error.name()}: {error.str()}{last}, "
-            f"at {self._faults.where}; check the broker, its credentials and `penstock topics plan`"
+        raise TransportError(
+            expected=f"topics {', '.join(self._reading.topics)}",
+            got=f"{error.name()}: {error.str()}{last}",
+            where=self._faults.where,
+            do="check the broker, its credentials and `penstock topics plan`",
         )
-        raise TransportError(text)
 
     def _find_start(self, resume: Offsets) -> Offsets:
         known = {topic for topic, _ in resume}
@@ -195,8 +196,8 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         count = count_partitions(self._consumer, topic, LOOKUP_S)
         wanted = self._reading.partitions.get(topic, range(count))
         if not all(0 <= partition < count for partition in wanted):
-            text = f"expected partitions of {topic} below {count}, got {list(wanted)}, at {self._faults.where}"
-            raise TransportError(text)
+            expected = f"partitions of {topic} below {count}"
+            raise TransportError(expected=expected, got=str(list(wanted)), where=self._faults.where)
         return wanted
 
     def _on_error(self, event: Message) -> None:
@@ -209,19 +210,23 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._on_gap(place, error)
         else:
-            text = f"expected messages, got {error.name()}: {error.str()}, at {place[0]}[{place[1]}] of {self._faults.where}"
-            raise TransportError(text)
+            where = f"{place[0]}[{place[1]}] of {self._faults.where}"
+            raise TransportError(expected="messages", got=f"{error.name()}: {error.str()}", where=where)
 
     def _on_gap(self, place: tuple[str, int], error: KafkaError) -> None:
         reading = positions(self._consumer, self._next)
         offset = reading[place]
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=LOOKUP_S)
-        text = f"expected offset {offset}, got a log from {low} to {high} ({error.str()}), at {place[0]}[{place[1]}]"
+        gap = TransportError(
+            expected=f"offset {offset}",
+            got=f"a log from {low} to {high} ({error.str()})",
+            where=f"{place[0]}[{place[1]}]",
+            do="what is missing is in the archive, or start anew with out_of_range='earliest'",
+        )
         if self._reading.out_of_range == "raise":
-            hint = "; what is missing is in the archive, or start anew with out_of_range='earliest'"
-            raise TransportError(text + hint)
+            raise gap
         self._reading.gaps += max(0, low - offset)
-        logger.warning("%s: %s; going on at the earliest", self._faults.where, text)
+        logger.warning("%s: %s at %s; going on at the earliest", self._faults.where, gap.kind, gap.where)
         if not self._turns.holds(place):
             self._next[place] = low
         self._consumer.assign(as_partitions({**reading, place: low}))
