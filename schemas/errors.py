@@ -4,6 +4,7 @@
 
     PenstockError
     ├── ConfigError               a setting, a file or a command line is wrong: whoever wrote it can mend it
+    │   └── TopicMissing          the cluster has no such topic
     ├── ContractError             bytes, a message or an operator do not keep their contract
     │   ├── DecodeError           a record does not fit its message
     │   ├── RecordingError        a folder is no recording that can be replayed

@@ -20,8 +20,7 @@ from serving.errors import ContractError
 from serving.letters import Chains
 from serving.offsets import next_offsets
 from serving.publisher import Publisher
-from serving.reading import decoded_all
-from serving.records import last_by_key, read_records
+from serving.topic_reader import decoded_all, last_by_key, read_topic
 
 TOPIC = "telemetry.dlq"
 MARKS = "control.letters"
@@ -37,7 +36,7 @@ def read_letters(settings: Settings) -> dict[str, DeadLetter]:
 
 def read_chains(settings: Settings) -> Chains:
     """Return all dead letters with what became of each."""
-    marks = list(decoded_all(LetterMark, read_records(settings, MARKS)))
+    marks = list(decoded_all(LetterMark, read_topic(settings, MARKS)))
     sent = {(mark.topic, mark.partition) for mark in marks if mark.action == "sent"}
     # Offsets first: whatever was worked on before this moment has its letter, where it became one, by the next line.
     reached = next_offsets(settings, sent)
