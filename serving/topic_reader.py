@@ -121,19 +121,21 @@ class TopicReader:
         answered_at = time.monotonic()
         try:
             while left:
-                for message in self._come(_POLL_S):
+                came = self._come(_POLL_S)
+                for message in came:
                     place, offset = (str(message.topic()), int(message.partition() or 0)), int(message.offset() or 0)
                     wanted = left.get(place)
                     if wanted is None:
                         continue
-                    answered_at = time.monotonic()
                     if message.error() is None and offset < wanted.end:
                         read += 1
                         yield wanted.topic, message
                     if offset + (message.error() is None) >= wanted.end:
                         del left[place]
                         self._consumer.pause([TopicPartition(*place)])
-                if left and time.monotonic() - answered_at > ANSWER_WITHIN_S:
+                if came:
+                    answered_at = time.monotonic()
+                elif time.monotonic() - answered_at > ANSWER_WITHIN_S:
                     where = ", ".join(f"{topic}/{number}" for topic, number in sorted(left))
                     raise ServiceError(expected="the rest of the topics", got="no answer", where=where, do="run `penstock status`")
                 if on_progress is not None:
