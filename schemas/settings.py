@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     part: str = "part"
     worker: int = Field(default=0, ge=0)
     workers: int = Field(default=1, ge=1)
+    workers_of: str = ""
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     seed: int = 0
     token_secret: SecretStr | None = None
