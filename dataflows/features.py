@@ -170,7 +170,7 @@ def flow(part: Part) -> Dataflow:
     source = KafkaSource(
         connection,
         [topics.events, topics.history, topics.records],
-        group=part.settings.topic_prefix + "penstock.features",
+        group=part.group,
         batch_size=4_000,
         shutdown=part.shutdown,
     )

@@ -30,7 +30,6 @@ from operators.tables.side import SideTables
 from schemas.catalog import SegmentAnnounced
 from schemas.topics import load_topics
 
-GROUP = "penstock.feed"
 STORE_TIMEOUT_S = 0.1
 MICRO_BATCH = 8
 EPOCH = timedelta(seconds=10)
@@ -122,7 +121,6 @@ def flow(part: Part) -> Dataflow:
         replies.poll()
         answering.replies.refresh()
         lineage.poll()
-        part.lag(sum(source.lag().values()))
         if source.caught_up and source.joined:
             part.ready()
 
@@ -130,13 +128,14 @@ def flow(part: Part) -> Dataflow:
     source = GroupSource(
         connection,
         requests,
-        group=part.settings.topic_prefix + GROUP,
+        group=part.group,
         side_topics=side,
         instance_id=part.name,
         batch_size=MICRO_BATCH,
         on_turn=turn,
         shutdown=part.shutdown,
     )
+    part.watch_lag(source.lag)
     return build(source, replies, lineage, answering=answering)
 
 

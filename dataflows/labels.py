@@ -62,7 +62,7 @@ def flow(part: Part) -> Dataflow:
     count = part.count_by(part.counter("labels", "What became of pages, events and tokens.", ["what"]))
     connection = part.settings.kafka()
     secret, pages = token_secret(part.settings), PageFiles(part.settings.home / "pages" / part.name)
-    source = KafkaSource(connection, [served, events], group=part.settings.topic_prefix + "penstock.labels", shutdown=part.shutdown)
+    source = KafkaSource(connection, [served, events], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)
     inputs = Inputs(
         served=served,

@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import psutil
 from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
-from schemas.topics import load_topics
+from schemas.topics import load_parts, load_topics
 from serving.connect import contradiction
 from serving.errors import ConfigError, ServiceError
 from serving.local import Home, LocalKafka, LocalRedis
 from serving.local.home import wipe
 from serving.local.processes import ProcessMark, file_lock, rotate, spawn, tail
 from serving.owner import refuse_second
-from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan, read_plan, write_plan
+from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan, read_plan, workers_by_part, write_plan
 from serving.reach import require_broker, require_redis
 from serving.state import SystemState, read_state, state_file, supervisor_mark
 from serving.topics import apply_topics, plan_topics
@@ -76,7 +77,8 @@ def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
     Raises
     ------
     ConfigError
-        When the system runs already with other settings, the home belongs to topics of another prefix, or the topics to another system.
+        When the system runs already with other settings than numbers of workers, the home belongs to topics of another prefix, or the
+        topics to another system.
     ServiceError
         When something does not get ready; everything has been stopped again.
     """
@@ -86,6 +88,7 @@ def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
             down(home)
         elif supervisor_mark(home) is not None:
             _require_same(home, wanted)
+            _resize(home, wanted, say)
             return _wait(home) if wanted.wait else read_state(home)
         with _all_or_nothing(home):
             _start(home, wanted, say)
@@ -179,11 +182,31 @@ def _supervise(home: Home) -> None:
         time.sleep(_POLL_S)
 
 
+def running_workers(home: Home) -> dict[str, int]:
+    """Return how many processes each part of the running system has; nothing where none runs."""
+    plan = read_plan(home)
+    running = {} if plan is None or supervisor_mark(home) is None else workers_by_part(plan.parts)
+    return {name: number for name, number in running.items() if name in load_parts()}
+
+
+def _resize(home: Home, wanted: Wanted, say: Say) -> None:
+    """Write the plan with other numbers of workers; the supervisor sees it and starts those parts anew."""
+    plan = read_plan(home)
+    if plan is None or plan.parts == wanted.parts:
+        return
+    before, after = workers_by_part(plan.parts), workers_by_part(wanted.parts)
+    changed = ", ".join(f"{name} {before[name]} -> {after[name]}" for name in after if after[name] != before[name])
+    say(f"changing the number of workers: {changed}")
+    write_plan(home, msgspec.structs.replace(plan, parts=wanted.parts))
+
+
 def _wait(home: Home) -> SystemState:
     deadline = time.monotonic() + READY_WITHIN_S
+    plan = read_plan(home)
+    names = {LocalKafka.name, LocalRedis.name} | {part.name for part in (() if plan is None else plan.parts)}
     while True:
         state = read_state(home)
-        if state is not None and state.ready:
+        if state is not None and state.ready and {part.name for part in state.parts} == names:
             return state
         if supervisor_mark(home) is None:
             got = "none" if state is None or not state.fault else f"one that ended: {state.fault}"
@@ -229,14 +252,14 @@ def _require_same(home: Home, wanted: Wanted) -> None:
     plan = read_plan(home)
     same = (
         plan is not None
-        and plan.parts == wanted.parts
+        and workers_by_part(plan.parts).keys() == workers_by_part(wanted.parts).keys()
         and wanted.bootstrap_servers in {None if plan.kafka_port else plan.bootstrap_servers}
         and wanted.redis_url in {None if plan.redis_port else plan.redis_url}
         and _prefix(home, fresh=False) == plan.topic_prefix
     )
     if not same:
         raise ConfigError(
-            expected="a system that is down, or runs with these settings",
+            expected="a system that is down, or runs the same parts with the same settings",
             got="one that runs with others",
             where=str(home.root),
             do="run `penstock down` first",

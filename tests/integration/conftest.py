@@ -26,13 +26,14 @@ def own(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def start(own: Home, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Start:
-    """Start tiny parts by name on the services of the session."""
+    """Start tiny parts by name on the services of the session, and as many workers of one that is called wide."""
     monkeypatch.setenv("PYTHONPATH", str(PARTS))
     # the topics of a prefix are one system's, and every test is another one on the same broker
     monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", f"t{uuid.uuid4().hex[:8]}.")
 
-    def go(*names: str, wait: bool = True) -> SystemState | None:
+    def go(*names: str, wait: bool = True, sharded: int = 0) -> SystemState | None:
         parts = tuple(PartSpec(name, f"tiny_{name.partition('-')[0]}") for name in names)
+        parts += tuple(PartSpec(f"wide-{n}", "tiny_steady", part="wide", worker=n, workers=sharded) for n in range(sharded))
         return up(own, Wanted(parts=parts, bootstrap_servers=kafka, redis_url=redis_url, wait=wait, stop_within_s=1.0), lambda _text: None)
 
     return go
