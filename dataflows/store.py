@@ -19,6 +19,7 @@ from operators.profiles.update import UserUpdate
 from operators.query import SESSION_MS
 from schemas import keys
 from schemas.codec import DecodeError, pack, unpack
+from schemas.errors import ServiceError
 from schemas.features import ServedPage
 from schemas.feed import ReadState
 from schemas.settings import Settings
@@ -70,7 +71,7 @@ return 1
 """
 
 
-class StoreError(RuntimeError):
+class StoreError(ServiceError):
     """Redis did not answer, or refused."""
 
 
@@ -269,5 +270,5 @@ def _call(pipeline: Pipeline, *arguments: object) -> None:
 
 
 def _failed(error: Exception, what: str) -> StoreError:
-    hint = "; is Redis up?" if isinstance(error, RedisConnectionError | OSError) else ""
-    return StoreError(f"expected {what} to be acknowledged, got {type(error).__name__}: {error}, at the user store{hint}")
+    hint = "is Redis up?" if isinstance(error, RedisConnectionError | OSError) else ""
+    return StoreError(expected=f"{what} to be acknowledged", got=f"{type(error).__name__}: {error}", where="the user store", do=hint)

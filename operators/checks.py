@@ -17,16 +17,13 @@ from typing import Any, TypeAlias
 
 import operators
 from operators.base import BucketedOperator, Example, State, StreamOperator
+from schemas.errors import ContractError
 
 Operator: TypeAlias = type[StreamOperator[Any, Any]]
 Check: TypeAlias = Callable[[], None]
 
 PLAIN = (type(None), bool, int, float, str, bytes)
 GROWTH = 1.05
-
-
-class ContractError(AssertionError):
-    """An operator does not keep its contract."""
 
 
 def operators_of(package: ModuleType = operators) -> list[Operator]:
@@ -201,5 +198,4 @@ def _is_plain(value: object) -> bool:
 
 
 def _fail(kind: type, expected: str, got: str) -> None:
-    text = f"expected {expected}, got {got}, at {kind.__module__}.{kind.__qualname__}"
-    raise ContractError(text)
+    raise ContractError(expected=expected, got=got, where=f"{kind.__module__}.{kind.__qualname__}")

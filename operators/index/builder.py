@@ -75,8 +75,7 @@ class SegmentBuilder:
         ids = sorted(vectors)
         wrong = next((video_id for video_id in ids if len(vectors[video_id]) != dim), None)
         if wrong is not None:
-            msg = f"expected vectors of {dim} bytes, got {len(vectors[wrong])}, at video {wrong!r}"
-            raise SegmentError(msg)
+            raise SegmentError(expected=f"vectors of {dim} bytes", got=str(len(vectors[wrong])), where=f"video {wrong!r}")
         matrix = _matrix(ids, vectors, dim)
         if len(ids) < max(self.exact_below, 1):
             return ExactSegment(ids, matrix)
@@ -134,16 +133,16 @@ def open_segment(store: Path, announced: SegmentAnnounced) -> Segment:
     """
     folder = store / announced.path
     if folder.parent != store or announced.path in {".", ".."}:
-        msg = f"expected the name of a folder in the store, got {announced.path!r}, at {store}; wait for the next announcement"
-        raise SegmentError(msg)
+        do = "wait for the next announcement"
+        raise SegmentError(expected="the name of a folder in the store", got=repr(announced.path), where=str(store), do=do)
     segment: Segment
     if announced.kind == "exact":
         segment = ExactSegment.load(folder, sha256=announced.sha256)
     else:
         segment = HnswSegment.load(folder, sha256=announced.sha256, dim=announced.dim, ef=announced.parameters.get("ef", 200))
     if (len(segment), segment.dim) != (announced.count, announced.dim):
-        msg = f"expected {announced.count} vectors of dim {announced.dim}, got {len(segment)} of {segment.dim}, at {folder}; build it anew"
-        raise SegmentError(msg)
+        expected, got = f"{announced.count} vectors of dim {announced.dim}", f"{len(segment)} of {segment.dim}"
+        raise SegmentError(expected=expected, got=got, where=str(folder), do="build it anew")
     return segment
 
 

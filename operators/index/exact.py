@@ -41,8 +41,7 @@ class ExactSegment(Segment):
     def __init__(self, ids: Sequence[str], vectors: Vectors) -> None:
         super().__init__(ids, vectors.shape[1])
         if len(vectors) != len(self.ids):
-            msg = f"expected one vector for each of {len(self.ids)} ids, got {len(vectors)}"
-            raise SegmentError(msg)
+            raise SegmentError(expected=f"one vector for each of {len(self.ids)} ids", got=str(len(vectors)), where="vectors")
         self._vectors = vectors
         self._matrix = vectors.astype(np.float32)
         self._labels = np.arange(len(self.ids), dtype=np.int64)

@@ -68,8 +68,8 @@ class HnswSegment(Segment):
             If there are not as many vectors as ids, or none.
         """
         if len(vectors) != len(ids) or not ids:
-            msg = f"expected one vector for each of {len(ids)} ids and at least one, got {len(vectors)}"
-            raise SegmentError(msg)
+            expected = f"one vector for each of {len(ids)} ids and at least one"
+            raise SegmentError(expected=expected, got=str(len(vectors)), where="vectors")
         index = hnswlib.Index(space="ip", dim=vectors.shape[1])
         index.init_index(max_elements=len(ids), M=m, ef_construction=ef_construction, random_seed=seed + 1)
         index.set_num_threads(1)

@@ -14,6 +14,8 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import ContractError
+
 Kind: TypeAlias = Literal["hnsw", "exact"]
 Labels: TypeAlias = NDArray[np.int64]
 Similarities: TypeAlias = NDArray[np.float32]
@@ -23,7 +25,7 @@ Vector: TypeAlias = NDArray[np.int8] | NDArray[np.float32]
 IDS_FILE = "ids.json"
 
 
-class SegmentError(ValueError):
+class SegmentError(ContractError):
     """A segment that cannot be built, or whose files are not what was announced."""
 
 
@@ -53,8 +55,8 @@ class Segment(ABC):
         self.dim = dim
         for before, after in zip(self.ids, self.ids[1:], strict=False):
             if before >= after:
-                msg = f"expected ids in strictly ascending order, got {before!r} before {after!r}; sort them and drop repeats"
-                raise SegmentError(msg)
+                got = f"{before!r} before {after!r}"
+                raise SegmentError(expected="ids in strictly ascending order", got=got, where="ids", do="sort them and drop repeats")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -120,8 +122,7 @@ def checksum(folder: Path) -> str:
         If the folder is not there.
     """
     if not folder.is_dir():
-        msg = f"expected a segment, got no such folder, at {folder}; wait for the next announcement"
-        raise SegmentError(msg)
+        raise SegmentError(expected="a segment", got="no such folder", where=str(folder), do="wait for the next announcement")
     total = sha256()
     for file in sorted(folder.iterdir()):
         with file.open("rb") as stream:
@@ -142,8 +143,8 @@ def checked(folder: Path, expected: str) -> list[str]:
     """
     got = checksum(folder)
     if got != expected:
-        msg = f"expected sha256 {expected}, got {got}, at {folder}; delete the folder and build the segment anew"
-        raise SegmentError(msg)
+        do = "delete the folder and build the segment anew"
+        raise SegmentError(expected=f"sha256 {expected}", got=got, where=str(folder), do=do)
     ids: list[str] = json.loads((folder / IDS_FILE).read_text(encoding="utf-8"))
     return ids
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.codec import DecodeError, decode
+from schemas.errors import ContractError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -21,7 +22,7 @@ REQUESTS = "feed.requests"
 SEGMENT_TOPIC = "catalog.segments"
 
 
-class RecordingError(ValueError):
+class RecordingError(ContractError):
     """A folder that is no recording, or not the one that was written."""
 
 
@@ -118,14 +119,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         try:
             manifest = decode(cls, path.read_bytes())
         except OSError:
-            message = f"expected a finished recording, got no {MANIFEST}, at {folder}; run `penstock record {folder}`"
-            raise RecordingError(message) from None
+            do = f"run `penstock record {folder}`"
+            raise RecordingError(expected="a finished recording", got=f"no {MANIFEST}", where=str(folder), do=do) from None
         except DecodeError as error:
-            message = f"expected the manifest of a recording, got {error}, at {path}; record anew"
-            raise RecordingError(message) from None
+            raise RecordingError(expected="the manifest of a recording", got=str(error), where=str(path), do="record anew") from None
         if manifest.format != FORMAT:
-            message = f"expected format {FORMAT}, got {manifest.format}, at {path}; replay it with the version that recorded it"
-            raise RecordingError(message)
+            do = "replay it with the version that recorded it"
+            raise RecordingError(expected=f"format {FORMAT}", got=str(manifest.format), where=str(path), do=do)
         return manifest
 
     def check(self, folder: Path, part: RecordedPart) -> None:
@@ -138,8 +138,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         got = digest(folder / part.file)
         if got != part.sha256:
-            message = f"expected sha256 {part.sha256}, got {got or 'no file'}, at {folder / part.file}; record anew"
-            raise RecordingError(message)
+            where = str(folder / part.file)
+            raise RecordingError(expected=f"sha256 {part.sha256}", got=got or "no file", where=where, do="record anew")
 
 
 def digest(path: Path) -> str:

@@ -12,12 +12,19 @@ from operators.replay.manifest import SEGMENT_TOPIC, SEGMENTS, Manifest, Recorde
 from operators.tables.side import SideTables
 from schemas.catalog import SegmentAnnounced
 from schemas.codec import DecodeError, decode
+from schemas.errors import PenstockError
 
 _SEGMENT_PART = f"{SEGMENT_TOPIC}/0"
 
 
-class NotReproducible(Exception):  # noqa: N818  # an answer that cannot be made again, not a fault
+class NotReproducible(PenstockError):  # noqa: N818  # an answer that cannot be made again, not a fault
     """What an answer depended on is not in the recording; the message is the reason, the same for all answers that share it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(expected="what an answer depended on", got=reason, where="the recording")
+
+    def __str__(self) -> str:
+        return self.got
 
 
 class RecordedSide:

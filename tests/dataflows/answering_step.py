@@ -41,8 +41,7 @@ class Shelf:
     def append_pages(self, appends: Sequence[PageAppend]) -> list[bool]:
         self.meddle()
         if self.away_at_append:
-            message = "gone"
-            raise StoreError(message)
+            raise StoreError(expected="pages to be acknowledged", got="nothing", where="the user store")
         return [self._append(one) for one in appends]
 
     def _append(self, one: PageAppend) -> bool:

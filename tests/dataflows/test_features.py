@@ -142,8 +142,7 @@ class Store:
     def write(self, updates: list[UserUpdate]) -> None:
         if self.failures > 0:
             self.failures -= 1
-            text = "away"
-            raise StoreError(text)
+            raise StoreError(expected="rows to be acknowledged", got="nothing", where="the user store")
         self.written += [update.user_id for update in updates]
 
     def close(self) -> None: ...

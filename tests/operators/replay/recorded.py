@@ -43,7 +43,7 @@ def asked(record: ServedRecord) -> Asking:
     try:
         request = decode(FeedRequest, record.request)
     except DecodeError as error:
-        raise Refused(expected=error.expected, got=error.got, path=error.path) from None
+        raise Refused(expected=error.expected, got=error.got, where=error.where) from None
     return Asking(request, request.request_id or record.request_id, record.now_ms if request.ts_ms is None else request.ts_ms)
 
 
