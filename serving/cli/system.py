@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from serving.cli.output import JsonOption, console, errors, print_json, usage
+from serving.connect import current_settings
 from serving.errors import ServiceError
 from serving.local.home import Home
 from serving.parts import PARTS, choose_parts
@@ -41,7 +42,7 @@ def up(
     bootstrap_servers: Annotated[str | None, typer.Option(help="Use a Kafka cluster that exists.")] = None,
     redis_url: Annotated[str | None, typer.Option(help="Use a Redis that exists.")] = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Take the topics of another system that is gone for good, its home lost.")
+        bool, typer.Option("--take-over", help="Take topics and rows of another system that is gone for good, its home lost.")
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the parts are ready.")] = False,
     as_json: JsonOption = False,
@@ -49,7 +50,7 @@ def up(
     """Start Kafka, Redis and every part of the system, and wait until all are ready.
 
     Topics are made from topics.yaml. A start that fails leaves nothing running. PENSTOCK_TOPIC_PREFIX of the first start stays with this
-    home. Topics that belong to another system are refused.
+    home. Topics or a Redis database that belong to another system are refused, and so are other settings than those of a system that runs.
     """
     from serving.system import Wanted, up
 
@@ -147,6 +148,7 @@ def _running(home: Home) -> SystemState:
     state = read_state(home)
     if state is None:
         raise ServiceError(expected="a running system", got="none", where=str(home.root), do="run `penstock up`")
+    current_settings()  # refuses an environment that means another system
     if supervisor_mark(home) is None:
         raise ServiceError(
             expected="a running supervisor",
