@@ -70,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         How long they have to end after SIGTERM; then they are killed.
     topic_prefix : str
         In front of every topic and consumer group; it stays with the home, whatever the environment of a later command says.
+    settings : dict of str
+        What else the parts read from the environment (serving.part_settings), secrets hashed.
     """
 
     bootstrap_servers: str
@@ -79,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[PartSpec, ...]
     stop_within_s: float = STOP_WITHIN_S
     topic_prefix: str = ""
+    settings: dict[str, str] = {}
 
 
 def plan_file(home: Home) -> Path:

@@ -21,6 +21,7 @@ from schemas.settings import Settings
 from serving.local import Home, LocalKafka, LocalRedis
 from serving.local.processes import ProcessMark, file_lock, port_answers
 from serving.owner import Heart
+from serving.owner_store import StoreHeart
 from serving.parts import PartSpec, Plan, environment, plan_file, read_plan
 from serving.reach import BrokerProbe, redis_client, redis_failure
 from serving.scrape import Reading, Scraper
@@ -55,7 +56,7 @@ class Supervisor:
         self._services = self._watched_services()
         self._watched: list[Watched] = [*self._services, *self._parts]
         self._scraper = Scraper(self._watched)
-        self._heart = Heart(self._settings, home)
+        self._heart = Heart(self._settings, home, StoreHeart(self._settings, home).beat)
         self._stopping = False
         self._written_at = 0.0
         self._plan_stamp = 0
@@ -75,7 +76,7 @@ class Supervisor:
                 _drain(wake)
         finally:
             if self._heart.fault:
-                _log.error("another system has these topics; the parts are stopped", error=self._heart.fault)
+                _log.error("another system has what is ours; the parts are stopped", error=self._heart.fault)
             self._stopping = True
             self._scraper.end()
             self._end(self._parts)

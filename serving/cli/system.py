@@ -15,6 +15,7 @@ from rich.table import Table
 from schemas.settings import Settings
 from schemas.topics import load_parts
 from serving.cli.output import JsonOption, console, errors, print_json, usage
+from serving.connect import current_settings
 from serving.errors import ServiceError
 from serving.local.home import Home
 from serving.parts import choose_parts, parse_workers
@@ -45,7 +46,7 @@ def up(
     bootstrap_servers: Annotated[str | None, typer.Option(help="Use a Kafka cluster that exists.")] = None,
     redis_url: Annotated[str | None, typer.Option(help="Use a Redis that exists.")] = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Take the topics of another system that is gone for good, its home lost.")
+        bool, typer.Option("--take-over", help="Take topics and rows of another system that is gone for good, its home lost.")
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until the parts are ready.")] = False,
     as_json: JsonOption = False,
@@ -54,7 +55,7 @@ def up(
 
     Topics are made from topics.yaml. Where the system runs and only numbers of workers are others, the parts that these are of are started
     anew, and the others go on. A start that fails leaves nothing running. PENSTOCK_TOPIC_PREFIX of the first start stays with this
-    home. Topics that belong to another system are refused.
+    home. Topics or a Redis database that belong to another system are refused, and so are other settings than those of a system that runs.
     """
     from serving.system import Wanted, running_workers, up
 
@@ -180,6 +181,7 @@ def _running(home: Home) -> SystemState:
     state = read_state(home)
     if state is None:
         raise ServiceError(expected="a running system", got="none", where=str(home.root), do="run `penstock up`")
+    current_settings()  # refuses an environment that means another system
     if supervisor_mark(home) is None:
         raise ServiceError(
             expected="a running supervisor",

@@ -44,7 +44,7 @@ def test_workers_grow_and_shrink_while_the_other_parts_go_on(start: Start, own: 
 
 def test_another_part_is_still_another_system(start: Start) -> None:
     start("steady", sharded=1)
-    with pytest.raises(ConfigError, match="runs the same parts with the same settings"):
+    with pytest.raises(ConfigError, match="runs with the parts steady wide .now steady deaf wide."):
         start("steady", "deaf", sharded=1)
 
 
