@@ -6,13 +6,14 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from operators.tables.artifact import checksum
 
 Kind: TypeAlias = Literal["hnsw", "exact"]
 Labels: TypeAlias = NDArray[np.int64]
@@ -24,7 +25,7 @@ IDS_FILE = "ids.json"
 
 
 class SegmentError(ValueError):
-    """A segment that cannot be built, or whose files are not what was announced."""
+    """A segment that cannot be built, or whose files do not hold what was announced."""
 
 
 class Segment(ABC):
@@ -111,39 +112,8 @@ class Segment(ABC):
         return name, digest
 
 
-def checksum(folder: Path) -> str:
-    """Return the SHA-256 over names and bytes of the files of a segment.
-
-    Raises
-    ------
-    SegmentError
-        If the folder is not there.
-    """
-    if not folder.is_dir():
-        msg = f"expected a segment, got no such folder, at {folder}; wait for the next announcement"
-        raise SegmentError(msg)
-    total = sha256()
-    for file in sorted(folder.iterdir()):
-        with file.open("rb") as stream:
-            one = sha256()
-            while block := stream.read(1 << 20):
-                one.update(block)
-        total.update(f"{one.hexdigest()}  {file.name}\n".encode())
-    return total.hexdigest()
-
-
-def checked(folder: Path, expected: str) -> list[str]:
-    """Return the ids of a saved segment after checking its bytes.
-
-    Raises
-    ------
-    SegmentError
-        If the folder is not there or its checksum is not `expected`.
-    """
-    got = checksum(folder)
-    if got != expected:
-        msg = f"expected sha256 {expected}, got {got}, at {folder}; delete the folder and build the segment anew"
-        raise SegmentError(msg)
+def saved_ids(folder: Path) -> list[str]:
+    """Return the ids of a saved segment."""
     ids: list[str] = json.loads((folder / IDS_FILE).read_text(encoding="utf-8"))
     return ids
 
