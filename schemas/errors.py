@@ -4,6 +4,7 @@
 
     PenstockError
     ├── ConfigError               a setting, a file or a command line is wrong: whoever wrote it can mend it
+    │   └── TopicMissing          the cluster has no such topic
     ├── ContractError             bytes, a message or an operator do not keep their contract
     │   ├── ArtifactError         announced files are not there, are others, or cannot be loaded
     │   ├── DecodeError           a record does not fit its message

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Message
 
 from schemas.settings import Settings
 from schemas.system import SystemRecord
-from serving.errors import ConfigError, ContractError, PenstockError, ServiceError
+from serving.broker import TopicMissing
+from serving.errors import ConfigError, ContractError, PenstockError
 from serving.local.home import Home
 from serving.local.processes import write_whole
 from serving.publisher import Publisher
-from serving.ranges import is_passing
-from serving.reading import decoded
+from serving.topic_reader import TopicReader, decoded
 
 TOPIC = "control.system"
 KEY = "system"
@@ -29,8 +29,6 @@ BEAT_S = 5.0
 SILENT_AFTER_S = 20.0
 """A system that has not written for so long counts as one that does not run."""
 _ANSWER_WITHIN_S = 10.0
-_LAST_FEW = 20
-_AGAIN_S = 0.2
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -91,8 +89,11 @@ def newest_owner(settings: Settings) -> Owner | None:
     ServiceError
         If the broker does not answer.
     """
-    with contextlib.closing(_Tail(settings)) as tail:
-        return tail.newest()
+    try:
+        with TopicReader(settings, [TOPIC], new_topic_s=0.0) as reader:
+            return _newest(reader)
+    except TopicMissing:
+        return None
 
 
 def refuse_second(settings: Settings, home: Home, *, take_over: bool) -> None:
@@ -188,10 +189,10 @@ class Heart(threading.Thread):
         while not self._ended.is_set():
             try:
                 with (
-                    contextlib.closing(_Tail(self._settings)) as tail,
+                    TopicReader(self._settings, [TOPIC]) as reader,
                     Publisher(self._settings.kafka(), topic_prefix=self._settings.topic_prefix) as publisher,
                 ):
-                    self._beat(tail, publisher)
+                    self._beat(reader, publisher)
                     return
             except (PenstockError, KafkaException, OSError) as error:
                 _log.warning("could not say that this system runs", error=str(error))
@@ -202,10 +203,10 @@ class Heart(threading.Thread):
         self._ended.set()
         self.join(timeout=_ANSWER_WITHIN_S + 1.0)
 
-    def _beat(self, tail: _Tail, publisher: Publisher) -> None:
+    def _beat(self, reader: TopicReader, publisher: Publisher) -> None:
         while True:
             running = not self._ended.is_set()
-            owner = tail.newest() if self._claimed else None
+            owner = _newest(reader) if self._claimed else None
             now_ms = time.time_ns() // 1_000_000
             if owner is not None and owner.runs(now_ms) and is_other(owner, self._home, now_ms):
                 self.fault = f"expected topics that are ours, got {owner.described(now_ms)}, at {self._settings.topic_prefix}{TOPIC}"
@@ -220,52 +221,14 @@ class Heart(threading.Thread):
             self._ended.wait(BEAT_S)
 
 
-class _Tail:
-    """Reads the topic backwards to the newest record that says whose the topics are; whatever else stands there is passed over."""
+def _newest(reader: TopicReader) -> Owner | None:
+    return reader.newest(TOPIC, _owner_of)
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = settings.topic_prefix + TOPIC
-        own = {"group.id": "penstock.owner", "enable.auto.commit": False, "log_level": 0, "fetch.wait.max.ms": 50}
-        self._consumer = Consumer({**settings.kafka(), **own})
 
-    def newest(self) -> Owner | None:
-        """Return the newest owner; while a broker that has just started elects its leaders, wait."""
-        deadline = time.monotonic() + _ANSWER_WITHIN_S
-        while True:
-            try:
-                return self._look()
-            except KafkaException as error:
-                if not is_passing(error.args[0]) or time.monotonic() > deadline:
-                    raise ServiceError(
-                        expected="whose the topics are", got=error.args[0].str(), where=self._topic, do="look at the broker's log"
-                    ) from None
-            time.sleep(_AGAIN_S)
-
-    def _look(self) -> Owner | None:
-        if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
-            return None
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
-        look_back = _LAST_FEW
-        while True:
-            start = max(low, high - look_back)
-            found = self._read(start, high)
-            if found is not None or start == low:
-                return found
-            look_back *= 10
-
-    def _read(self, start: int, end: int) -> Owner | None:
-        found: Owner | None = None
-        self._consumer.assign([TopicPartition(self._topic, 0, start)])
-        deadline = time.monotonic() + _ANSWER_WITHIN_S
-        while self._consumer.position([TopicPartition(self._topic, 0)])[0].offset < end and start < end:
-            message = self._consumer.poll(0.2)
-            if message is None and time.monotonic() > deadline:
-                raise ServiceError(expected="the end of the topic", got="no answer", where=self._topic, do="run `penstock status`")
-            if message is None or message.error() is not None or message.value() is None or message.key() != KEY.encode():
-                continue
-            with contextlib.suppress(ContractError):
-                found = Owner(decoded(SystemRecord, message), message.timestamp()[1])
-        return found
-
-    def close(self) -> None:
-        self._consumer.close()
+def _owner_of(message: Message) -> Owner | None:
+    """Return whose the topics are by a record; None by a deleted one, or one that says nothing of the kind."""
+    if message.value() is None or message.key() != KEY.encode():
+        return None
+    with contextlib.suppress(ContractError):
+        return Owner(decoded(SystemRecord, message), message.timestamp()[1])
+    return None

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from confluent_kafka import Message
 
 from operators.replay.columns import PartWriter, Record
 from operators.replay.manifest import (
@@ -32,10 +32,11 @@ from operators.replay.wholeness import Wholeness
 from operators.tables.artifact import Announcement, Artifact, ArtifactError, check, located
 from operators.tables.side import VIEWS
 from operators.tables.view import SideView
+from schemas import headers
 from schemas.codec import DecodeError, decode
 from schemas.settings import CHECKOUT, Settings
 from serving.errors import ConfigError
-from serving.ranges import Range, RangeReader
+from serving.topic_reader import Range, TopicReader
 
 SETTLE_S = 1.0
 MARGIN_MS = 5_000
@@ -127,7 +128,7 @@ class _Recorder:
 
     def run(self) -> Manifest:
         recorded_ms = time.time_ns() // 1_000_000
-        with closing(RangeReader(self._settings)) as reader:
+        with TopicReader(self._settings, [RESPONSES, SERVED, REQUESTS, *self._side]) as reader:
             ranges = self._ranges(reader)
             self._total = sum(len(one) for one in ranges)
             parts = [self._part(reader, one) for one in ranges]
@@ -143,7 +144,7 @@ class _Recorder:
         manifest.save(self._folder)
         return manifest
 
-    def _ranges(self, reader: RangeReader) -> list[Range]:
+    def _ranges(self, reader: TopicReader) -> list[Range]:
         since = self._since_ms
         responses = reader.ranges(RESPONSES, since_ms=since)
         # A response may be there a moment before its lineage.
@@ -152,11 +153,12 @@ class _Recorder:
         feed = [*reader.ranges(SERVED, since_ms=earlier), *reader.ranges(REQUESTS, since_ms=earlier), *responses]
         return [*feed, *(one for topic in self._side for one in reader.ranges(topic))]
 
-    def _part(self, reader: RangeReader, wanted: Range) -> RecordedPart:
+    def _part(self, reader: TopicReader, wanted: Range) -> RecordedPart:
         file = f"{wanted.topic}-{wanted.partition}.parquet"
         whole = Wholeness(start=0 if wanted.topic in self._side else wanted.start)
         with PartWriter(self._folder / file) as writer:
-            for record in reader.read(wanted):
+            for _, message in reader.read([wanted]):
+                record = _record(message)
                 writer.add(record)
                 whole.saw(record.offset, record.key)
                 if wanted.topic in self._artifacts:
@@ -211,6 +213,16 @@ def _copy(source: Path, target: Path, announced: Announcement) -> str:
         shutil.rmtree(target, ignore_errors=True)
         return "its files were not in the store"
     return ""
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        offset=int(message.offset() or 0),
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+        headers=tuple((name, value or b"") for name, value in headers.pairs(message) or ()),
+    )
 
 
 def secret_fingerprint(settings: Settings) -> str | None:

@@ -30,8 +30,8 @@ from schemas.telemetry import Event, InteractionType
 from schemas.topics import load_topics
 from schemas.users import UserRecord
 from serving.local import Home, LocalRedis
-from serving.records import last_by_key
 from serving.recount import Recount
+from serving.topic_reader import last_by_key
 
 pytestmark = pytest.mark.integration
 
