@@ -219,6 +219,21 @@ class UserStore:
         except (RedisError, OSError) as error:
             raise _failed(error, "write of rows") from error
 
+    def run_id(self) -> str:
+        """Return which process of Redis answers, empty where it does not tell.
+
+        Raises
+        ------
+        StoreError
+            If Redis does not answer.
+        """
+        try:
+            return str(self.client.info("server").get("run_id", ""))
+        except ResponseError:
+            return ""
+        except (RedisError, OSError) as error:
+            raise _failed(error, "question which process it is") from error
+
     def close(self) -> None:
         """Leave the server."""
         self.client.close()

@@ -6,11 +6,12 @@
     ├── ConfigError               a setting, a file or a command line is wrong: whoever wrote it can mend it
     │   └── TopicMissing          the cluster has no such topic
     ├── ContractError             bytes, a message or an operator do not keep their contract
+    │   ├── ArtifactError         announced files are not there, are others, or cannot be loaded
     │   ├── DecodeError           a record does not fit its message
     │   ├── RecordingError        a folder is no recording that can be replayed
     │   ├── Refused               the feed of today would not take a recorded request
     │   ├── RequestRefused        the system answered a request with an error: its code and path are named
-    │   ├── SegmentError          a segment cannot be built, or its files are not what was announced
+    │   ├── SegmentError          a segment cannot be built, or its files do not hold what was announced
     │   ├── TokenError            a token says nothing that can be trusted
     │   └── _Unreadable           a batch cannot even be taken apart
     ├── NotReproducible           a recording does not hold what an answer depended on

@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -50,19 +52,29 @@ class Owner(NamedTuple):
 
 def system_id(home: Home) -> str:
     """Return the id of a home's system, made once."""
-    file = home.root / "system.id"
-    with contextlib.suppress(FileNotFoundError):
-        return file.read_text(encoding="ascii").strip()
-    write_whole(file, uuid.uuid4().hex + "\n")
-    return file.read_text(encoding="ascii").strip()
+    if not known_id(home):
+        write_whole(_id_file(home), uuid.uuid4().hex + "\n")
+    return known_id(home)
+
+
+def known_id(home: Home) -> str:
+    """Return the id of a home's system, empty where it has none yet."""
+    try:
+        return _id_file(home).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _id_file(home: Home) -> Path:
+    return home.root / "system.id"
 
 
 def own_record(home: Home, *, up_since_ms: int, running: bool = True) -> SystemRecord:
     """Return what a home's system writes of itself at this moment."""
     return SystemRecord(
         system_id=system_id(home),
-        host=socket.gethostname()[:256],
-        home=str(home.root)[:4_096],
+        host=_host(),
+        home=_place(home),
         up_since_ms=up_since_ms,
         at_ms=time.time_ns() // 1_000_000,
         running=running,
@@ -103,31 +115,50 @@ def refuse_second(settings: Settings, home: Home, *, take_over: bool) -> None:
     ServiceError
         If the broker does not answer.
     """
-    owner = newest_owner(settings)
-    now_ms = time.time_ns() // 1_000_000
-    if owner is None or not _is_other(owner, home, now_ms):
-        return
-    if take_over and not owner.runs(now_ms):
-        return
     prefix = f"the prefix {settings.topic_prefix!r}" if settings.topic_prefix else "no prefix"
-    another = "start this one beside it with another PENSTOCK_TOPIC_PREFIX"
-    over = f"or stop it there; {SILENT_AFTER_S:g} s after it is gone, `penstock up --take-over` takes its topics"
-    if not owner.runs(now_ms):
-        over = "or start it from its own home; if that is lost, `penstock up --take-over` takes its topics"
-    raise ConfigError(
+    owner, now_ms = newest_owner(settings), time.time_ns() // 1_000_000
+    if owner is None or not is_other(owner, home, now_ms):
+        return
+    refuse(
+        owner,
+        now_ms,
+        take_over=take_over,
         expected=f"topics that are nobody else's ({prefix})",
-        got=owner.described(now_ms),
         where=f"{settings.topic_prefix}{TOPIC} on {settings.bootstrap_servers}",
-        do=f"{another}, {over}",
+        another="with another PENSTOCK_TOPIC_PREFIX",
     )
 
 
-def _is_other(owner: Owner, home: Home, now_ms: int) -> bool:
-    """Tell whether the topics are another system's; a copy of this home that runs elsewhere is another one."""
-    own = own_record(home, up_since_ms=0)
-    if owner.record.system_id != own.system_id:
+def refuse(owner: Owner, now_ms: int, *, take_over: bool, expected: str, where: str, another: str) -> None:
+    """Refuse what is another system's, unless it is to be taken over and the other one does not run.
+
+    Raises
+    ------
+    ConfigError
+        Which names the other one, what would be nobody's (`another`), and how to take over what is lost.
+    """
+    runs = owner.runs(now_ms)
+    if take_over and not runs:
+        return
+    over = "or start it from its own home; if that is lost, `penstock up --take-over` takes what it had"
+    if runs:
+        over = f"or stop it there; {SILENT_AFTER_S:g} s after it is gone, `penstock up --take-over` takes what it had"
+    raise ConfigError(expected=expected, got=owner.described(now_ms), where=where, do=f"start this one beside it {another}, {over}")
+
+
+def is_other(owner: Owner, home: Home, now_ms: int) -> bool:
+    """Tell whether something is another system's; a copy of this home that runs elsewhere is another one."""
+    if owner.record.system_id != known_id(home):
         return True
-    return owner.runs(now_ms) and (owner.record.host, owner.record.home) != (own.host, own.home)
+    return owner.runs(now_ms) and (owner.record.host, owner.record.home) != (_host(), _place(home))
+
+
+def _host() -> str:
+    return socket.gethostname()[:256]
+
+
+def _place(home: Home) -> str:
+    return str(home.root)[:4_096]
 
 
 class Heart(threading.Thread):
@@ -139,13 +170,16 @@ class Heart(threading.Thread):
         The broker and the prefix.
     home : Home
         Whose system it is.
+    beside : Callable[[SystemRecord], str]
+        Says the same elsewhere, and returns why that is not ours any more, or nothing.
     """
 
-    def __init__(self, settings: Settings, home: Home) -> None:
+    def __init__(self, settings: Settings, home: Home, beside: Callable[[SystemRecord], str]) -> None:
         super().__init__(name="heart", daemon=True)
         self.fault = ""
         self._settings = settings
         self._home = home
+        self._beside = beside
         self._up_since_ms = time.time_ns() // 1_000_000
         self._ended = threading.Event()
         self._claimed = False
@@ -174,13 +208,15 @@ class Heart(threading.Thread):
             running = not self._ended.is_set()
             owner = _newest(reader) if self._claimed else None
             now_ms = time.time_ns() // 1_000_000
-            if owner is not None and owner.runs(now_ms) and _is_other(owner, self._home, now_ms):
+            if owner is not None and owner.runs(now_ms) and is_other(owner, self._home, now_ms):
                 self.fault = f"expected topics that are ours, got {owner.described(now_ms)}, at {self._settings.topic_prefix}{TOPIC}"
                 return
-            publisher.publish(TOPIC, KEY, own_record(self._home, up_since_ms=self._up_since_ms, running=running))
+            record = own_record(self._home, up_since_ms=self._up_since_ms, running=running)
+            publisher.publish(TOPIC, KEY, record)
             publisher.flush(_ANSWER_WITHIN_S)
             self._claimed = True
-            if not running:
+            self.fault = self._beside(record)
+            if not running or self.fault:
                 return
             self._ended.wait(BEAT_S)
 

@@ -53,8 +53,8 @@ class BrokerProbe:
         return said
 
 
-def redis_client(settings: Settings, *, patient: bool = True) -> Redis:
-    """Return a client of the store for commands; one that is not patient tries once.
+def redis_client(settings: Settings, *, patient: bool = True, within_s: float = 10.0) -> Redis:
+    """Return a client of the store for commands; one that is not patient tries once, and each answer must come `within_s`.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def redis_client(settings: Settings, *, patient: bool = True) -> Redis:
             settings.redis_url,
             username=settings.redis_username,
             password=None if password is None else password.get_secret_value(),
-            socket_timeout=10,
-            socket_connect_timeout=_REDIS_WITHIN_S,
+            socket_timeout=within_s,
+            socket_connect_timeout=min(within_s, _REDIS_WITHIN_S),
             **once,
         )
     except ValueError:

@@ -96,7 +96,7 @@ class WatchedPart:
         self.restarts = 0
         self.last_words = ""
         self.port_file = port_file
-        self._spec = spec
+        self.spec = spec
         self._env = env
         self._log = log
         self._backoff = Backoff()
@@ -143,7 +143,7 @@ class WatchedPart:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with open(os.open(self._log, flags, 0o600), "ab") as log:
             self._process = subprocess.Popen(
-                command(self._spec), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command(self.spec), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def _ended(self, now: float, how: str) -> None:

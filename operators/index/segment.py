@@ -6,7 +6,6 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from typing import ClassVar, Literal, TypeAlias
@@ -14,6 +13,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.tables.artifact import checksum
 from schemas.errors import ContractError
 
 Kind: TypeAlias = Literal["hnsw", "exact"]
@@ -26,7 +26,7 @@ IDS_FILE = "ids.json"
 
 
 class SegmentError(ContractError):
-    """A segment that cannot be built, or whose files are not what was announced."""
+    """A segment that cannot be built, or whose files do not hold what was announced."""
 
 
 class Segment(ABC):
@@ -113,38 +113,8 @@ class Segment(ABC):
         return name, digest
 
 
-def checksum(folder: Path) -> str:
-    """Return the SHA-256 over names and bytes of the files of a segment.
-
-    Raises
-    ------
-    SegmentError
-        If the folder is not there.
-    """
-    if not folder.is_dir():
-        raise SegmentError(expected="a segment", got="no such folder", where=str(folder), do="wait for the next announcement")
-    total = sha256()
-    for file in sorted(folder.iterdir()):
-        with file.open("rb") as stream:
-            one = sha256()
-            while block := stream.read(1 << 20):
-                one.update(block)
-        total.update(f"{one.hexdigest()}  {file.name}\n".encode())
-    return total.hexdigest()
-
-
-def checked(folder: Path, expected: str) -> list[str]:
-    """Return the ids of a saved segment after checking its bytes.
-
-    Raises
-    ------
-    SegmentError
-        If the folder is not there or its checksum is not `expected`.
-    """
-    got = checksum(folder)
-    if got != expected:
-        do = "delete the folder and build the segment anew"
-        raise SegmentError(expected=f"sha256 {expected}", got=got, where=str(folder), do=do)
+def saved_ids(folder: Path) -> list[str]:
+    """Return the ids of a saved segment."""
     ids: list[str] = json.loads((folder / IDS_FILE).read_text(encoding="utf-8"))
     return ids
 

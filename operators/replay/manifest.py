@@ -14,12 +14,10 @@ from schemas.errors import ContractError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-SEGMENTS = "segments"
 
 SERVED = "feed.served"
 RESPONSES = "feed.responses"
 REQUESTS = "feed.requests"
-SEGMENT_TOPIC = "catalog.segments"
 
 
 class RecordingError(ContractError):
@@ -60,10 +58,10 @@ class RecordedPart(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class RecordedSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """An index segment that was announced; `copied` is False where its files were gone (or not ours to read), `why` says so."""
+class RecordedArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact that was announced on a topic; `copied` is False where its files were gone (or not ours to read), `why` says so."""
 
-    segment_id: str
+    topic: str
     path: str
     sha256: str
     copied: bool
@@ -84,7 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a recording.
 
     `secret` is a fingerprint of the key of the tracking tokens, None where it was not known; `since_ms` is set where the feed topics
-    were recorded from an instant on (side topics always from their beginning).
+    were recorded from an instant on (side topics always from their beginning). Manifests from before there were several kinds of artifacts
+    list their segments elsewhere: then only the reason why files are missing is not known.
     """
 
     format: Annotated[int, Meta(ge=1)] = FORMAT
@@ -94,7 +93,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     secret: str | None
     made: Made
     parts: list[RecordedPart]
-    segments: list[RecordedSegment]
+    artifacts: list[RecordedArtifact] = []
 
     def of(self, topic: str) -> list[RecordedPart]:
         """Return the partitions of a topic, in order."""

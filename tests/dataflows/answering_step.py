@@ -9,12 +9,12 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from dataflows.answering import Answering, Topics
+from dataflows.artifacts import ArtifactLoader
 from dataflows.feed import side_tables
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
 from dataflows.part import Part
 from dataflows.reply_topics import ReplyTopics
-from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
@@ -94,7 +94,7 @@ def made_step(tmp_path: Path) -> Step:
     answering = Answering(
         engine=FeedEngine(tables=side_tables(), secret=SECRET, seed=0, worker="w", pipeline=chain),
         store=shelf,
-        loader=SegmentLoader(tmp_path / "segments", on_failure=lambda announced, error: metrics.event("segment_not_loaded")),
+        loader=ArtifactLoader(tmp_path, on_failure=lambda announced, error: metrics.event("artifact_not_loaded")),
         topics=Topics(prefix=PREFIX, served="p.feed.served", letters="p.telemetry.dlq"),
         replies=ReplyTopics(default="p.feed.responses", listed=[], own=[], look=lambda: {"p.feed.responses": 8}),
         metrics=metrics,

@@ -98,7 +98,7 @@ def test_segments_are_loaded_beside_the_flow_and_a_bad_one_leaves_the_old_one(st
     served = decode(ServedRecord, step.ask(request())[1].value or b"")
     assert served.segment_id == announced.segment_id
     assert served.offsets["catalog.segments/0"] == 1
-    assert count(step, "segment_not_loaded") == 1
+    assert count(step, "artifact_not_loaded") == 1
 
 
 def _wait(step: Step, wanted: SegmentAnnounced) -> None:
@@ -106,7 +106,7 @@ def _wait(step: Step, wanted: SegmentAnnounced) -> None:
     while time.monotonic() < deadline:
         step.answering.on_batch([SideBatch([])])
         installed = step.answering.engine.tables.segment
-        if count(step, "segment_not_loaded") == 1 or (installed is not None and installed.announced == wanted):
+        if count(step, "artifact_not_loaded") == 1 or (installed is not None and installed.announced == wanted):
             return
         time.sleep(0.01)
     pytest.fail("the segment was neither installed nor refused")

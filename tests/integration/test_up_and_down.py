@@ -88,6 +88,35 @@ def test_up_twice_changes_nothing_and_up_with_other_settings_is_refused(start: S
     assert supervisor_mark(own) is not None
 
 
+def test_a_setting_of_the_parts_that_changed_is_named_with_both_values_and_a_secret_without(
+    start: Start, own: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_TOKEN_SECRET", "swordfish")
+    start("steady")
+    start("steady")
+    monkeypatch.setenv("PENSTOCK_DEFAULT_AGE", "18")
+    monkeypatch.setenv("PENSTOCK_TOKEN_SECRET", "marlin")
+    with pytest.raises(ConfigError) as caught:
+        start("steady")
+    assert caught.value.got == "one that runs with another PENSTOCK_TOKEN_SECRET, PENSTOCK_DEFAULT_AGE='17' (now '18')"
+    refused = command(own, "up")
+    assert refused.returncode == 2
+    assert "PENSTOCK_DEFAULT_AGE='17' (now '18')" in " ".join(refused.stderr.split())
+    assert "swordfish" not in (own.run / "plan.json").read_text() + refused.stderr
+    down(own)
+    start("steady")
+
+
+def test_status_refuses_an_environment_that_means_another_system(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    start("steady")
+    monkeypatch.setenv("PENSTOCK_REDIS_URL", "redis://me:hunter2@127.0.0.1:1/0")
+    for words in (("status",), ("status", "--json"), ("feed", "42")):
+        refused = command(own, *words)
+        assert refused.returncode == 2
+        assert "PENSTOCK_REDIS_URL='redis://127.0.0.1:1/0'" in refused.stderr
+        assert "hunter2" not in refused.stderr
+
+
 def test_parts_left_by_a_killed_supervisor_are_found_by_the_next_command(start: Start, own: Home) -> None:
     start("steady")
     orphan = row(own, "steady").pid
@@ -124,13 +153,13 @@ def command(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([script, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start, own: Home, kafka: str, redis_url: str) -> None:
+def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start, own: Home, kafka: str, own_redis: str) -> None:
     assert command(own, "status").returncode == 1
 
     start("steady")
     said = json.loads(command(own, "status", "--json").stdout)
     assert said["bootstrap_servers"] == kafka
-    assert said["redis_url"] == redis_url
+    assert said["redis_url"] == own_redis
     assert {"name", "pid", "ready", "lag", "memory_mb", "restarts", "last_progress_s", "status"} <= said["parts"][0].keys()
     assert said["warnings"] == []
     assert "steady" in command(own, "status").stdout
@@ -167,8 +196,8 @@ def test_a_store_that_is_away_is_named_at_once_and_one_that_goes_away_is_not_rea
     assert row(own, "steady").ready
 
 
-def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, redis_url: str) -> None:
-    words = ["up", "--only", "ingest", "--bootstrap-servers", kafka, "--redis-url", redis_url]
+def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, own_redis: str) -> None:
+    words = ["up", "--only", "ingest", "--bootstrap-servers", kafka, "--redis-url", own_redis]
     env = {**os.environ, "PENSTOCK_HOME": str(own.root), "PENSTOCK_TOPIC_PREFIX": f"t{uuid.uuid4().hex[:8]}."}
     script = Path(sys.executable).with_name("penstock")
     process = subprocess.Popen([script, *words], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

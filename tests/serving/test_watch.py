@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.parts import PARTS, PartSpec, choose_parts
+from schemas.topics import load_parts
+from serving.parts import PartSpec, choose_parts
 from serving.scrape import SILENT_AFTER_S, Scraper, reading_of
 from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, WatchedRemote, last_words
 
@@ -46,8 +47,8 @@ def test_the_last_words_are_the_error_else_the_event_else_the_plain_line(tmp_pat
 
 
 def test_every_part_of_the_table_has_one_process_and_feed_has_as_many_as_asked_for() -> None:
-    names = [part.name for part in choose_parts(feed_workers=3)]
-    assert len(set(names)) == len(names) == len(PARTS) + 2
+    names = [part.name for part in choose_parts(workers={"feed": 3})]
+    assert len(set(names)) == len(names) == len(load_parts()) + 2
     assert [name for name in names if name.startswith("feed-")] == ["feed-0", "feed-1", "feed-2"]
 
 
@@ -55,7 +56,7 @@ class Metrics(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"penstock_ready 1.0\npenstock_lag 7.0\n")
+        self.wfile.write(b'penstock_ready 1.0\npenstock_lag 7.0\npenstock_partition_lag{partition="3",topic="telemetry.raw"} 7.0\n')
 
     def log_message(self, *_: object) -> None:
         return
@@ -80,7 +81,7 @@ def test_a_part_that_has_been_silent_for_long_is_not_ready_any_more(part: Watche
     scraper.read(part)
     reading = scraper.reading("part", 1)
     assert reading is not None
-    assert (reading.ready, reading.lag) == (True, 7)
+    assert (reading.ready, reading.lag, reading.waiting) == (True, 7, {("telemetry.raw", 3): 7})
     assert scraper.reading("part", 2) is None
     now = time.monotonic()
     monkeypatch.setattr("serving.scrape.time.monotonic", lambda: now + SILENT_AFTER_S + 1)

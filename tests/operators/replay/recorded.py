@@ -14,12 +14,13 @@ import msgspec
 
 from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
-from operators.index.builder import SegmentBuilder, open_segment, publish
+from operators.index.builder import SegmentBuilder, publish
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.replay.again import Asking, Refused
 from operators.replay.columns import Record
-from operators.replay.manifest import SEGMENTS, Manifest, RecordedSegment, fingerprint
+from operators.replay.manifest import Manifest, RecordedArtifact, fingerprint
 from operators.replay.run import Replay, Report
+from operators.tables.segments import IndexSegment
 from operators.tables.side import SideTables
 from schemas.catalog import ItemVector, Moderation, SegmentAnnounced
 from schemas.codec import DecodeError, decode, encode, pack
@@ -148,7 +149,7 @@ class Run:
         end = len(self.topics["catalog.vectors"])
         exact_below = self.chance.choice((0, 1_000))
         segment = SegmentBuilder(exact_below=exact_below).build(vectors, dim=64)
-        announced = publish(segment, self.folder / SEGMENTS, built_ms=NOW_MS, vectors_offset=end)
+        announced = publish(segment, self.folder / IndexSegment.folder, built_ms=NOW_MS, vectors_offset=end)
         self.side("catalog.segments", "items", encode(announced))
 
     def start(self, name: str) -> Worker:
@@ -160,7 +161,7 @@ class Run:
 
     def catch_up(self, worker: Worker, *, share: float | None = None) -> None:
         """Let a worker read on, each topic as far as chance has it, the topics in any order."""
-        topics = [topic for topic in worker.tables.topics if topic != "catalog.segments"]
+        topics = [topic for topic in worker.tables.topics if topic not in worker.tables.artifacts]
         self.chance.shuffle(topics)
         for topic in topics:
             here, end = worker.reached.get(topic, 0), len(self.topics[topic])
@@ -172,9 +173,9 @@ class Run:
     def load_segment(self, worker: Worker) -> None:
         """Let a worker put the newest segment in use."""
         for one in self.topics["catalog.segments"][-1:]:
-            announced = decode(SegmentAnnounced, one.value or b"")
-            worker.tables.install(announced, open_segment(self.folder / SEGMENTS, announced))
-            worker.tables.offsets["catalog.segments/0"] = one.offset + 1
+            announced = worker.tables.apply("catalog.segments", 0, one.offset, one.key, one.value)
+            if announced is not None:
+                worker.tables.install(announced, announced.open(self.folder))
 
     def answer(self, worker: Worker, *, attempt: int = 1, request_id: str | None = None, available: bool = True) -> ServedRecord:
         """Let a worker answer somebody."""
@@ -267,8 +268,8 @@ class Run:
             secret=fingerprint(self.secret) if tells_secret else None,
             made=MADE,
             parts=parts,
-            segments=[
-                RecordedSegment(segment_id=one.segment_id, path=one.path, sha256=one.sha256, copied=True) for one in announced.values()
+            artifacts=[
+                RecordedArtifact(topic="catalog.segments", path=one.path, sha256=one.sha256, copied=True) for one in announced.values()
             ],
         )
         manifest.save(self.folder)
