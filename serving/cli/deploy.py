@@ -32,4 +32,4 @@ def deploy(
     parts = choose_parts(workers=parse_workers(Settings().workers_of if workers is None else workers))
     compose.write_text(with_parts(compose.read_text(encoding="utf-8"), parts, where=str(compose)), encoding="utf-8")
     manifests.write_text(kubernetes(workers_by_part(parts)), encoding="utf-8")
-    console.print(f"{len(parts)} processes in {compose} and {manifests}")
+    console.print(f"{len(parts)} processes in {compose} and {manifests}", markup=False)

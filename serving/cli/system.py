@@ -159,9 +159,9 @@ def _cells(part: PartState) -> list[str]:
     colour = _COLOURS.get(part.status, "white")
     why = f" ({escape(part.last_words)})" if part.status in {"crash-looping", "restarting", "unreachable"} and part.last_words else ""
     return [
-        part.name,
+        escape(part.name),
         "-" if part.pid is None else str(part.pid),
-        f"[{colour}]{part.status}[/]{why}",
+        f"[{colour}]{escape(part.status)}[/]{why}",
         ranges(part),
         "-" if part.lag is None else f"{part.lag:,}",
         "-" if part.last_progress_s is None else f"{part.last_progress_s:,.1f} s ago",
