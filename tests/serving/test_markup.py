@@ -28,7 +28,13 @@ from serving.state import SystemState
 from serving.topics import Change
 
 ODD = "[/b]"
-PLAIN = {inspect.StrType: ODD, inspect.BytesType: b"", inspect.BoolType: False, inspect.NoneType: None, inspect.FloatType: 1.0}
+PLAIN: dict[type, Any] = {
+    inspect.StrType: ODD,
+    inspect.BytesType: b"",
+    inspect.BoolType: False,
+    inspect.NoneType: None,
+    inspect.FloatType: 1.0,
+}
 
 
 def odd(kind: type[Any]) -> Any:
@@ -37,7 +43,7 @@ def odd(kind: type[Any]) -> Any:
 
 
 def _filled(kind: Any) -> Any:
-    made: Any = PLAIN.get(type(kind), 1)
+    made = PLAIN.get(type(kind), 1)
     match kind:
         case inspect.StructType():
             made = {field.encode_name: _filled(field.type) for field in kind.fields}
