@@ -109,10 +109,10 @@ def test_a_setting_of_the_parts_that_changed_is_named_with_both_values_and_a_sec
     start("steady")
 
 
-def test_status_refuses_an_environment_that_means_another_system(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_and_up_refuse_an_environment_that_means_another_system(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     start("steady")
     monkeypatch.setenv("PENSTOCK_REDIS_URL", "redis://me:hunter2@127.0.0.1:1/0")
-    for words in (("status",), ("status", "--json"), ("feed", "42")):
+    for words in (("status",), ("status", "--json"), ("up",), ("feed", "42")):
         refused = command(own, *words)
         assert refused.returncode == 2
         assert "PENSTOCK_REDIS_URL='redis://127.0.0.1:1/0'" in refused.stderr
