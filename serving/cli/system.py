@@ -31,8 +31,10 @@ _COLOURS = {
     "restarting": "yellow",
     "stopping": "yellow",
     "crash-looping": "bold red",
+    "silent": "bold red",
     "unreachable": "bold red",
 }
+_WITH_REASON = frozenset({"crash-looping", "restarting", "silent", "unreachable"})
 
 
 @app.command(epilog="Example: `penstock up --fresh --workers feed=4,labels=2`")
@@ -157,7 +159,11 @@ def ranges(part: PartState) -> str:
 
 def _cells(part: PartState) -> list[str]:
     colour = _COLOURS.get(part.status, "white")
-    why = f" ({escape(part.last_words)})" if part.status in {"crash-looping", "restarting", "unreachable"} and part.last_words else ""
+    why = (
+        f" ({escape(part.last_words)})"
+        if part.status in {"crash-looping", "restarting", "silent", "unreachable"} and part.last_words
+        else ""
+    )
     return [
         part.name,
         "-" if part.pid is None else str(part.pid),
