@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-_OF_PARTS = ("recovery", "segments", "pages", "cooccurrence", "faust")
+_OF_PARTS = ("recovery", "segments", "artifacts", "pages", "cooccurrence", "faust")
 _FOLDERS = ("kafka", "redis", "logs", "run", "segments", "recovery")
 
 

@@ -43,7 +43,7 @@ def test_the_second_artifact_keeps_the_contract_of_views() -> None:
 def test_an_artifact_that_stands_in_the_list_is_loaded_swapped_and_told_in_the_lineage(step: Step, tmp_path: Path) -> None:
     priors = step.answering.engine.tables.view(Priors)
     assert answered(step) == ("none", None)
-    first = release(tmp_path / "priors", "1", {"k": 0.5})
+    first = release(tmp_path / Priors.folder, "1", {"k": 0.5})
     announce(step, first)
     step.settle(lambda: priors.version == "1")
     assert (answered(step), priors.of) == (("1", 1), {"k": 0.5})
@@ -53,14 +53,14 @@ def test_an_artifact_that_stands_in_the_list_is_loaded_swapped_and_told_in_the_l
     assert (answered(step), step.answering.engine.tables.rejected) == (("1", 1), {"models.priors": 2})
     announce(step, None)
     assert answered(step) == ("none", 5)
-    announce(step, release(tmp_path / "priors", "3", {}))
+    announce(step, release(tmp_path / Priors.folder, "3", {}))
     step.settle(lambda: priors.version == "3")
     assert answered(step) == ("3", 6)
 
 
 def test_what_was_taken_back_while_it_was_loaded_is_not_installed(tmp_path: Path) -> None:
     views = Views([Priors()])
-    announced = views.apply("models.priors", 0, 4, b"priors", encode(release(tmp_path / "priors", "1", {})))
+    announced = views.apply("models.priors", 0, 4, b"priors", encode(release(tmp_path / Priors.folder, "1", {})))
     assert announced is not None
     content = announced.open(tmp_path)
     views.apply("models.priors", 0, 5, b"priors", None)
@@ -91,7 +91,7 @@ def test_of_announcements_that_wait_the_newest_of_each_artifact_is_loaded(tmp_pa
         ended.set()
 
     loader = ArtifactLoader(tmp_path, on_failure=on_failure)
-    first, second, third = (release(tmp_path / "priors", str(n), {}) for n in (1, 2, 3))
+    first, second, third = (release(tmp_path / Priors.folder, str(n), {}) for n in (1, 2, 3))
     loader.offer(announced(0, first))
     assert started.wait(20)
     loader.offer(announced(1, second))

@@ -59,7 +59,7 @@ def replayed(folder: Path, tables: Callable[[], SideTables]) -> Report:
 
 
 def test_a_second_artifact_is_recorded_with_its_files_and_replayed_as_it_was_swapped(settings: Settings, tmp_path: Path) -> None:
-    store = settings.home / "priors"
+    store = settings.home / Priors.folder
     step = made_step(settings.home, tables_with_priors())
     priors = step.answering.engine.tables.view(Priors)
     first, second = release(store, "1", {"k": 0.5}), release(store, "2", {"k": 2.0})
@@ -104,7 +104,7 @@ def test_a_second_artifact_is_recorded_with_its_files_and_replayed_as_it_was_swa
     assert (report.requests, report.mismatches, report.reasons, report.same) == (6, 0, {}, True)
     without = replayed(recording, side_tables)
     assert (without.same, without.reasons) == (False, {"models.priors/0 is not in the recording": 5})
-    for file in (recording / "priors" / second.path).iterdir():
+    for file in (recording / Priors.folder / second.path).iterdir():
         file.write_text("{}")
     assert replayed(recording, tables_with_priors).reasons == {
         f"the files of {second.path}, announced on models.priors, are not in the recording": 2

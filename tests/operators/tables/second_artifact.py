@@ -31,7 +31,7 @@ class Priors(Artifact[PriorsReleased, dict[str, float]]):
 
     topic = "models.priors"
     message = PriorsReleased
-    folder: ClassVar[str] = "priors"
+    folder: ClassVar[str] = "artifacts/priors"
     one_key: ClassVar[str] = "priors"
 
     def __init__(self) -> None:
