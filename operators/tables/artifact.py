@@ -46,8 +46,8 @@ class Artifact(SideView[A], Generic[A, T]):
     A record only announces: nothing that answers read changes until `install`, and the record's offset counts in the lineage from then
     on. Announcements that fail to load leave the old one in use. A null value takes out of use what is installed.
 
-    `folder` is where the files are, below the home of a worker and in a recording; `one_key` is the only key of the topic: one thing is in
-    use at a time.
+    `folder` is where the files are, below the home of a worker and in a recording: one of its own in `artifacts/`, which is wiped with the
+    topics. `one_key` is the only key of the topic: one thing is in use at a time.
     """
 
     folder: ClassVar[str]
