@@ -124,7 +124,7 @@ def table(state: SystemState) -> Table:
         title_justify="left",
         caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *map(escape, state.warnings)]),
     )
-    for heading in ("part", "pid", "status", "partitions", "lag", "last progress", "memory", "restarts"):
+    for heading in ("part", "pid", "status", "owns", "lag", "last progress", "memory", "restarts"):
         drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
     for part in state.parts:
         drawn.add_row(*_cells(part))
