@@ -12,12 +12,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.settings import Settings
 from schemas.topics import load_parts
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.errors import ServiceError
 from serving.local.home import Home
-from serving.parts import choose_parts, parse_workers
+from serving.parts import choose_parts, wanted_workers
 from serving.reach import without_password
 from serving.state import PartState, SystemState, read_state, supervisor_mark
 
@@ -60,7 +59,7 @@ def up(
 
     if fresh and (bootstrap_servers or redis_url):
         usage(expected="--fresh on services of our own", got="services that exist", where="the command line", do="leave one out")
-    home, said = Home.default(), parse_workers(Settings().workers_of if workers is None else workers)
+    home, said = Home.default(), wanted_workers(workers)
     wanted = Wanted(
         parts=choose_parts(
             workers=said if fresh else {**running_workers(home), **said},
