@@ -70,7 +70,7 @@ def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedRe
         feature_set=FEATURE_SET,
         features=pipeline.scoring.values(outcome, NAMES)[:, ranks].tobytes(),
         heads=list(outcome.head_names),
-        head_scores=outcome.heads[:, ranks].tobytes(),
+        head_scores=outcome.heads[:, : len(ranks)].tobytes(),
         response_sha256=sha256(encode(response)).hexdigest(),
     )
 

@@ -242,5 +242,7 @@ class Pipeline:
             outcome.dropped[place] = code
 
     def _ended(self, guard: Guard, outcome: Outcome) -> Outcome:
+        self.scoring.predict(guard, outcome)
+        guard.lap("rank")
         guard.skipped.sort(key=self.stage_names.index)
         return guard.tell(outcome)

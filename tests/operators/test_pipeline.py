@@ -15,7 +15,7 @@ from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import SpacedPage
 from operators.retrieval import RepeatedPage
-from operators.stages import Filter, LastResort, Scored, Selection, SideEffect, Source
+from operators.stages import Filter, LastResort, Selection, SideEffect, Source
 from tests.operators.feed_world import ask, item, names, rich_person, rich_world, tables
 
 
@@ -84,7 +84,7 @@ class Everything(Fixed, LastResort):
 class BrokenRanker(OnlineRanker):
     """A ranker that fails."""
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float64]:
         message = "weights do not fit"
         raise ValueError(message)
 
