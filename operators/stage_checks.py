@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib import import_module
 from pkgutil import walk_packages
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ import operators.filters
 import operators.ranking
 import operators.reranking
 import operators.retrieval
-from operators.checks import ContractError
+from operators.checks import fail
 from operators.example_queries import example_queries
 from operators.query import Query, Rows
 from operators.ranking import FeatureTable
@@ -49,10 +49,10 @@ def stages_of(packages: Sequence[ModuleType] = PACKAGES) -> list[type[Stage]]:
                     continue
                 if issubclass(one, Stage):
                     if inspect.isabstract(one):
-                        _fail(one, "every method of its kind", f"none of {sorted(one.__abstractmethods__)}")
+                        fail(one, "every method of its kind", f"none of {sorted(one.__abstractmethods__)}")
                     found[f"{one.__module__}.{one.__qualname__}"] = one
                 elif METHODS & vars(one).keys():
-                    _fail(one, "a subclass of operators.stages.Stage", f"a class with {sorted(METHODS & vars(one).keys())}")
+                    fail(one, "a subclass of operators.stages.Stage", f"a class with {sorted(METHODS & vars(one).keys())}")
     return [found[name] for name in sorted(found)]
 
 
@@ -63,7 +63,7 @@ def check_stage(kind: type[Stage]) -> None:
     own = kind.examples.__func__ is not Stage.examples.__func__  # type: ignore[attr-defined]
     examples = list(kind.examples()) if own or not _needed(kind) else []
     if not examples or not all(isinstance(one, kind) for one in examples):
-        _fail(kind, "examples() that yields such stages, as not all parameters have a default", repr(examples))
+        fail(kind, "examples() that yields such stages, as not all parameters have a default", repr(examples))
     for stage in examples:
         check_constructor(stage)
         for query in example_queries():
@@ -73,44 +73,44 @@ def check_stage(kind: type[Stage]) -> None:
 def check_words(kind: type[Stage]) -> None:
     """Demand a docstring, whose example runs if it has one."""
     if not (kind.__doc__ or "").strip():
-        _fail(kind, "a docstring", "none")
+        fail(kind, "a docstring", "none")
     scope = dict(vars(import_module(kind.__module__)))
     for test in doctest.DocTestFinder(recurse=False).find(kind, kind.__qualname__, globs=scope):
         if doctest.DocTestRunner(verbose=False).run(test).failed > 0:
-            _fail(kind, "an example that runs", "a failure (printed above)")
+            fail(kind, "an example that runs", "a failure (printed above)")
 
 
 def check_name(kind: type[Stage]) -> None:
     """Demand a name that no other stage has."""
     name = getattr(kind, "name", None)
     if not isinstance(name, str) or not name:
-        _fail(kind, "a name", repr(name))
+        fail(kind, "a name", repr(name))
     others = [one for one in stages_of() if one is not kind and getattr(one, "name", None) == name]
     if others:
-        _fail(kind, "a name of its own", f"{name!r}, the name of {others[0].__qualname__}, too")
+        fail(kind, "a name of its own", f"{name!r}, the name of {others[0].__qualname__}, too")
 
 
 def check_constructor(stage: Stage) -> None:
     """Demand keyword-only parameters that are stored under their names."""
     for parameter in inspect.signature(type(stage)).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            _fail(type(stage), "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")
+            fail(type(stage), "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")
         if not hasattr(stage, parameter.name):
-            _fail(type(stage), "parameters stored under their names", f"no attribute {parameter.name}")
+            fail(type(stage), "parameters stored under their names", f"no attribute {parameter.name}")
 
 
 def check_example(stage: Stage, query: Query) -> None:
     """Demand of one stage what its kind promises, for one query; and that query and tables are as they were."""
     before = _looks(query)
     if type(stage.enabled(query)) is not bool or stage.enabled(query) != stage.enabled(_fresh(query)):
-        _fail(type(stage), "enabled() to return a bool, by the query alone", repr(stage.enabled(query)))
+        fail(type(stage), "enabled() to return a bool, by the query alone", repr(stage.enabled(query)))
     checks = [check for kind, check in CHECKS.items() if isinstance(stage, kind)]
     if not checks:
-        _fail(type(stage), f"one of {[kind.__name__ for kind in CHECKS]}", "a stage of no kind")
+        fail(type(stage), f"one of {[kind.__name__ for kind in CHECKS]}", "a stage of no kind")
     for check in checks:
         check(stage, query)
     if _looks(query) != before:
-        _fail(type(stage), "query and tables as they were", "changed ones")
+        fail(type(stage), "query and tables as they were", "changed ones")
 
 
 def check_source(source: Source, query: Query) -> None:
@@ -118,14 +118,14 @@ def check_source(source: Source, query: Query) -> None:
     kind, rows = type(source), source.retrieve(query)
     _array(kind, rows, np.intp, (len(rows),))
     if len(np.unique(rows)) < len(rows) or not np.isin(rows, _rows(query)).all():
-        _fail(kind, f"rows of {len(query.tables.videos)} videos, each once", repr(rows.tolist()))
+        fail(kind, f"rows of {len(query.tables.videos)} videos, each once", repr(rows.tolist()))
     if len(rows) > source.most:
-        _fail(kind, f"at most {source.most} rows", str(len(rows)))
+        fail(kind, f"at most {source.most} rows", str(len(rows)))
     for asked in (query, _fresh(query)):
         _same(kind, "the same rows again", source.retrieve(asked), rows)
     words = source.because(query, rows.tolist())
     if len(words) != len(rows) or not all(isinstance(one, str) for one in words):
-        _fail(kind, f"{len(rows)} reasons in words", repr(words))
+        fail(kind, f"{len(rows)} reasons in words", repr(words))
 
 
 def check_last_resort(source: LastResort, query: Query) -> None:
@@ -133,7 +133,7 @@ def check_last_resort(source: LastResort, query: Query) -> None:
     rows = source.everything(query)
     best = source.best(query, rows)
     if len(best) > source.most or len(np.unique(best)) < len(best) or not np.isin(best, rows).all():
-        _fail(type(source), f"at most {source.most} of {len(rows)} rows, each once", repr(best.tolist()))
+        fail(type(source), f"at most {source.most} of {len(rows)} rows, each once", repr(best.tolist()))
 
 
 def check_filter(one: Filter, query: Query) -> None:
@@ -160,10 +160,10 @@ def check_scorer(one: Scorer, query: Query) -> None:
     values = _locked(np.random.default_rng(1).normal(size=(len(one.inputs), N_SCORED)).astype(np.float32))
     scores, heads = one.score(query, values), one.predict(query, values)
     if scores.shape != (N_SCORED,) or not np.issubdtype(scores.dtype, np.floating):
-        _fail(kind, f"{N_SCORED} floats", f"{scores.dtype} of shape {scores.shape}")
+        fail(kind, f"{N_SCORED} floats", f"{scores.dtype} of shape {scores.shape}")
     _array(kind, heads, np.float32, (len(one.heads), N_SCORED))
     if not ((heads >= 0) & (heads <= 1)).all():
-        _fail(kind, "probabilities", repr(heads))
+        fail(kind, "probabilities", repr(heads))
     for some in _choices(N_SCORED):
         fresh, alone = _fresh(query), _locked(values[:, some])
         _same(kind, "scores that neighbours do not change", one.score(fresh, alone), scores[some])
@@ -183,15 +183,15 @@ def check_selector(one: Selector, query: Query) -> None:
         selection = one.select(query, ranked, explorable, limit)
         ranks, removed = [slot.rank for slot in selection.slots], {rank for rank, _ in selection.removed}
         if len(set(ranks)) < len(ranks) or len(ranks) > limit or not set(ranks) <= set(range(len(ranked))) - removed:
-            _fail(kind, f"at most {limit} of {len(ranked)} candidates, each once, none that was removed", repr(selection))
+            fail(kind, f"at most {limit} of {len(ranked)} candidates, each once, none that was removed", repr(selection))
         if len(ranks) < min(limit, len(ranked) - len(removed)):
-            _fail(kind, f"{limit} places filled, or all that were not removed", repr(selection))
+            fail(kind, f"{limit} places filled, or all that were not removed", repr(selection))
         if not {reason for _, reason in selection.removed} <= set(one.reasons):
-            _fail(kind, f"reasons among {one.reasons}", repr(selection.removed))
+            fail(kind, f"reasons among {one.reasons}", repr(selection.removed))
         if not all(0 < slot.propensity <= 1 for slot in selection.slots):
-            _fail(kind, "propensities above 0, up to 1", repr(selection.slots))
+            fail(kind, "propensities above 0, up to 1", repr(selection.slots))
         if one.select(_fresh(query), ranked, explorable, limit) != selection:
-            _fail(kind, "the same page again", "another")
+            fail(kind, "the same page again", "another")
 
 
 def check_side_effect(one: SideEffect, query: Query) -> None:
@@ -251,14 +251,9 @@ def _looks(query: Query) -> bytes:
 
 def _array(kind: type[Stage], values: NDArray[Any], dtype: Any, shape: tuple[int, ...]) -> None:
     if values.dtype != dtype or values.shape != shape:
-        _fail(kind, f"{np.dtype(dtype)} of shape {shape}", f"{values.dtype} of shape {values.shape}")
+        fail(kind, f"{np.dtype(dtype)} of shape {shape}", f"{values.dtype} of shape {values.shape}")
 
 
 def _same(kind: type[Stage], what: str, got: NDArray[Any], expected: NDArray[Any]) -> None:
     if got.dtype != expected.dtype or np.ascontiguousarray(got).tobytes() != np.ascontiguousarray(expected).tobytes():
-        _fail(kind, what, f"{got!r:.300} instead of {expected!r:.300}")
-
-
-def _fail(kind: type, expected: str, got: str) -> NoReturn:
-    text = f"expected {expected}, got {got}, at {kind.__module__}.{kind.__qualname__}"
-    raise ContractError(text)
+        fail(kind, what, f"{got!r:.300} instead of {expected!r:.300}")

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from operators.chain import feed_pipeline
-from operators.checks import ContractError
 from operators.filters import NotAvailable
 from operators.query import Query, Rows
 from operators.ranking import FeatureTable, OnlineRanker
@@ -18,6 +17,7 @@ from operators.reranking import SpacedPage
 from operators.retrieval import Popular
 from operators.stage_checks import PACKAGES, check_stage, stages_of
 from operators.stages import Selection, Stage
+from schemas.errors import ContractError
 
 EVERY = stages_of()
 
