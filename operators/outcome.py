@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Rows
+from operators.tables.keyed import Keyed
+from schemas.feed import Level
 
 Clock = Callable[[], float]
 Codes = NDArray[np.uint32]
@@ -44,8 +46,16 @@ class Outcome:
         NaN where never ranked.
     ranked : (m,) intp
         Places in `rows`, best first.
-    values : (n_names, m) float32
-        What the scorer saw, columns in the order of `ranked`.
+    values : (n_values, m) float32
+        What the hydrators gave, columns in the order of `ranked`; zeros where no scorer decided.
+    scorer : str
+        Name of the scorer that decided, empty where none did.
+    head_names : tuple of str
+        Its heads.
+    heads : (n_heads, n_slots) float32
+        The probability of each of its heads, columns in the order of `slots`.
+    level : Level
+        How far ranking and re-ranking had to step down.
     slots : list of Slot
         The answer.
     relaxed : tuple of str
@@ -55,7 +65,9 @@ class Outcome:
     errors : dict of str to str
         What a stage raised.
     seconds : dict of str to float
-        Time of each stage by the caller's clock.
+        Time of each part of the answer by the caller's clock.
+    stage_seconds : dict of str to float
+        Time of each stage that took part, by the same clock.
     """
 
     rows: Rows
@@ -66,64 +78,42 @@ class Outcome:
     scores: NDArray[np.float32]
     ranked: Rows
     values: NDArray[np.float32]
+    scorer: str = ""
+    head_names: tuple[str, ...] = ()
+    heads: NDArray[np.float32]
+    level: Level = Level.FULL
     slots: list[Slot] = field(default_factory=list)
     relaxed: tuple[str, ...] = ()
     skipped: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-
-    def skip(self, stage: str, error: Exception | None = None) -> None:
-        """Note that a stage takes no part, and what it raised."""
-        if stage not in self.skipped:
-            self.skipped.append(stage)
-        if error is not None:
-            self.errors[stage] = f"{type(error).__name__}: {error}"
+    stage_seconds: dict[str, float] = field(default_factory=dict)
 
 
-def merged(found: Sequence[Rows], capacity: int) -> Outcome:
+def merged(found: Sequence[Rows], videos: Keyed) -> Outcome:
     """Return the candidates that sources found, each once, in the order of the sources.
 
     Parameters
     ----------
     found
         Rows of each source, best first.
-    capacity
-        Rows of the tables.
+    videos
+        Their row space.
     """
-    masks = np.zeros(capacity, dtype=np.uint16)
-    firsts: list[Rows] = []
-    for bit, rows in enumerate(found):
-        known = masks[rows]
-        firsts.append(rows[known == 0])
-        masks[rows] = known | np.uint16(1 << bit)
-    every = np.concatenate(firsts)
-    n = len(every)
+    every = np.concatenate(found)
+    by = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+    first, same = videos.distinct(every)
+    n = len(first)
+    sources = np.zeros(n, dtype=np.uint16)
+    np.bitwise_or.at(sources, same, np.left_shift(1, by).astype(np.uint16))
     return Outcome(
-        rows=every,
-        sources=masks[every],
-        main=np.repeat(np.arange(len(found)), [len(rows) for rows in firsts]),
+        rows=every[first],
+        sources=sources,
+        main=by[first],
         codes=np.zeros(n, dtype=np.uint32),
         dropped=np.zeros(n, dtype=np.uint8),
         scores=np.full(n, np.nan, dtype=np.float32),
         ranked=np.empty(0, dtype=np.intp),
         values=np.empty((0, 0), dtype=np.float32),
+        heads=np.empty((0, 0), dtype=np.float32),
     )
-
-
-class Stopwatch:
-    """Adds up the time spent in each stage, in seconds by a clock; without one, 0."""
-
-    def __init__(self, clock: Clock | None) -> None:
-        self.clock: Clock = (lambda: 0.0) if clock is None else clock
-        self.seconds: dict[str, float] = {}
-        self._last = self._start = self.clock()
-
-    def elapsed(self) -> float:
-        """Return the seconds since it was made."""
-        return self.clock() - self._start
-
-    def lap(self, stage: str) -> None:
-        """Add the time since the last lap to a stage."""
-        now = self.clock()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now

@@ -86,8 +86,10 @@ class Scraper(threading.Thread):
         elif pid is None:
             self._readings.pop(thing.name, None)
         elif isinstance(thing, WatchedService):
-            ready = not thing.failure()
-            self._readings[thing.name] = Reading(pid=pid, at=time.monotonic(), ready=ready, memory_mb=memory_mb(pid))
+            asked_at = time.monotonic()
+            answer = thing.ask()
+            thing.heard(answer, asked_at, time.monotonic())
+            self._readings[thing.name] = Reading(pid=pid, at=time.monotonic(), ready=not answer.failure, memory_mb=memory_mb(pid))
         elif isinstance(thing, WatchedPart):
             text = scrape(thing)
             if text is not None:

@@ -42,8 +42,8 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
     pid : int, optional
         None while it does not run.
     status : str
-        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`; of somebody else's broker or store `ready` or
-        `unreachable`.
+        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`; of our own broker or store also `silent`, where it
+        runs and does not answer; of somebody else's `ready` or `unreachable`.
     ready : bool
         Whether it does its work.
     lag : int, optional

@@ -19,10 +19,11 @@ import structlog
 
 from schemas.settings import Settings
 from serving.local import Home, LocalKafka, LocalRedis
-from serving.local.processes import ProcessMark, file_lock, port_answers
+from serving.local.processes import ProcessMark, file_lock
 from serving.owner import Heart
 from serving.owner_store import StoreHeart
 from serving.parts import PartSpec, Plan, environment, plan_file, read_plan
+from serving.pings import WITHIN_S, broker_ping, redis_ping
 from serving.reach import BrokerProbe, redis_client, redis_failure
 from serving.scrape import Reading, Scraper
 from serving.state import PartState, ShardState, SystemState, supervisor_file, write_state
@@ -108,19 +109,14 @@ class Supervisor:
 
     def _watched_services(self) -> list[Watched]:
         kafka, redis = self._plan.kafka_port, self._plan.redis_port
-        store = redis_client(self._settings, patient=False)
-
-        def redis_says() -> str:
-            return redis_failure(store)
-
-        def port_says() -> str:
-            return "" if kafka is not None and port_answers(kafka) else "its port does not answer"
-
+        store = redis_client(self._settings, patient=False, within_s=WITHIN_S)
         return [
             WatchedRemote("kafka", BrokerProbe(self._settings).failure)
             if kafka is None
-            else WatchedService(LocalKafka(self._home, port=kafka), port_says),
-            WatchedRemote("redis", redis_says) if redis is None else WatchedService(LocalRedis(self._home, port=redis), redis_says),
+            else WatchedService(LocalKafka(self._home, port=kafka), broker_ping(self._settings)),
+            WatchedRemote("redis", lambda: redis_failure(store))
+            if redis is None
+            else WatchedService(LocalRedis(self._home, port=redis), redis_ping(self._settings)),
         ]
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -194,6 +190,8 @@ class Supervisor:
             return "unreachable"
         if thing.looping:
             return "crash-looping"
+        if running and isinstance(thing, WatchedService) and thing.silent:
+            return "silent"
         return "starting" if running else "restarting"
 
 

@@ -277,9 +277,13 @@ def _all_or_nothing(home: Home) -> Iterator[None]:
 
 def _require_same(home: Home, wanted: Wanted) -> None:
     _prefix(home, fresh=False)
-    plan, now = read_plan(home), remembered(Settings(), salt=system_id(home))
+    plan, settings = read_plan(home), Settings()
     others = ["a plan that is lost"]
     if plan is not None:
+        for name in sorted({"bootstrap_servers", "redis_url"} & settings.model_fields_set):
+            if getattr(settings, name) != getattr(plan, name):
+                raise contradiction(home, name, getattr(settings, name), getattr(plan, name))
+        now = remembered(settings, salt=system_id(home))
         others = differences(plan, parts=wanted.parts, bootstrap_servers=wanted.bootstrap_servers, redis_url=wanted.redis_url, settings=now)
     if others:
         raise ConfigError(

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
+from operators.stages import Filter
 
 
-class Moderated:
+class Moderated(Filter):
     """Drops videos and creators that moderation blocks."""
 
-    reason = "blocked"
+    name = "blocked"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are blocked, shape (n,)."""
@@ -21,16 +22,16 @@ class Moderated:
         return removed
 
 
-class HiddenByPerson:
+class HiddenByPerson(Filter):
     """Drops videos and creators of which the person said "not interested" or which they reported."""
 
-    reason = "hidden"
+    name = "hidden"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` the person hides, shape (n,)."""
         removed: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
         if len(query.hidden_videos) > 0:
-            removed |= query.tables.videos.mask(query.hidden_videos)[rows]
+            removed |= query.tables.videos.among(rows, query.hidden_videos)
         if len(query.hidden_creators) > 0:
-            removed |= query.tables.creators.mask(query.hidden_creators)[query.tables.items.creator.values[rows]]
+            removed |= query.tables.creators.among(query.tables.items.creator.values[rows], np.array(query.hidden_creators))
         return removed

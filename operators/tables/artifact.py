@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast, final
 
 from operators.tables.view import SideView, only_key
 from schemas.codec import decode
@@ -46,8 +46,8 @@ class Artifact(SideView[A], Generic[A, T]):
     A record only announces: nothing that answers read changes until `install`, and the record's offset counts in the lineage from then
     on. Announcements that fail to load leave the old one in use. A null value takes out of use what is installed.
 
-    `folder` is where the files are, below the home of a worker and in a recording; `one_key` is the only key of the topic: one thing is in
-    use at a time.
+    `folder` is where the files are, below the home of a worker and in a recording: one of its own in `artifacts/`, which is wiped with the
+    topics. `one_key` is the only key of the topic: one thing is in use at a time.
     """
 
     folder: ClassVar[str]
@@ -87,6 +87,7 @@ class Artifact(SideView[A], Generic[A, T]):
         """Return the one key of the topic."""
         return only_key(self.one_key, key)
 
+    @final
     def open(self, store: Path, announced: A) -> T:
         """Check announced files and load them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,12 +19,11 @@ from dataflows.logs import Quiet
 from operators.feed import FeedEngine
 from operators.index.builder import publish
 from operators.index.exact import ExactSegment
-from schemas.catalog import SegmentAnnounced
 from schemas.codec import decode, encode
 from schemas.feed import FeedResponse, ServedRecord
 from schemas.partition import partition_for
 from tests.dataflows.answering_step import PREFIX, Step, count, made_step, request, requests, responses, shown
-from tests.operators.feed_world import NOW_MS, Failing, rich_world
+from tests.operators.feed_world import NOW_MS, FailingFilter, rich_world
 
 
 @pytest.fixture
@@ -43,6 +41,20 @@ def test_an_answer_and_its_lineage_leave_together(step: Step) -> None:
     assert served.latency_ms == response.latency_ms
     assert set(response.latency_ms) == {"wait", "state", "retrieve", "filter", "rank", "rerank", "total"}
     assert (served.sequence, served.request, served.now_ms) == (1, request(request_id="r1"), NOW_MS)
+
+
+def test_each_stage_of_an_answer_is_timed_and_each_that_failed_is_counted(step: Step) -> None:
+    chain = step.answering.engine.pipeline
+    chain.filters = (*chain.filters[:-1], FailingFilter("seen"))
+    step.ask(request(), request(user_id="other"))
+
+    def told(metric: str, stage: str) -> float | None:
+        return step.part.registry.get_sample_value(f"penstock_feed_{metric}", {"stage": stage})
+
+    for stage in ("popular", "catalogue", "age", "seen", "features", "rank", "rerank"):
+        assert told("stage_run_seconds_count", stage) == 2, stage
+    assert [told("stage_failures_total", stage) for stage in ("seen", "age")] == [2, None]
+    assert told("stage_run_seconds_count", "session") is None
 
 
 def test_a_request_is_done_when_all_its_output_is_delivered(step: Step) -> None:
@@ -78,7 +90,7 @@ def test_a_stage_that_fails_at_every_second_request_is_logged_once_in_ten_second
     instants = iter((0.0, 1.0, 9.9, 10.0))
     monkeypatch.setattr(step.answering, "_quiet", Quiet(clock=instants.__next__))
     for _ in range(4):
-        for filters in (sound, (*sound[:-1], Failing("seen"))):
+        for filters in (sound, (*sound[:-1], FailingFilter("seen"))):
             chain.filters = filters
             assert len(shown(step.ask(request()))) == 10
     assert told == ["seen", "seen"]
@@ -89,27 +101,17 @@ def test_segments_are_loaded_beside_the_flow_and_a_bad_one_leaves_the_old_one(st
     segment = ExactSegment(ids, np.ones((200, 64), dtype=np.int8))
     announced = publish(segment, tmp_path / "segments", built_ms=NOW_MS, vectors_offset=0)
     missing = msgspec.structs.replace(announced, path="nowhere", segment_id="missing")
-    topic, key = "catalog.segments", "items"
-    for wanted in (announced, missing):
-        offsets = step.answering.engine.tables.offsets
-        message = Message(topic=PREFIX + topic, partition=0, offset=offsets.get(f"{topic}/0", 0), key=key.encode(), value=encode(wanted))
-        step.answering.on_batch([SideBatch([message])])
-        _wait(step, wanted)
+    tables = step.answering.engine.tables
+    step.side([("catalog.segments", "items", encode(announced))])
+    step.settle(lambda: tables.segment is not None)
+    step.side([("catalog.segments", "items", encode(missing))])
+    step.settle(lambda: count(step, "artifact_not_loaded") == 1)
     served = decode(ServedRecord, step.ask(request())[1].value or b"")
     assert served.segment_id == announced.segment_id
     assert served.offsets["catalog.segments/0"] == 1
-    assert count(step, "artifact_not_loaded") == 1
-
-
-def _wait(step: Step, wanted: SegmentAnnounced) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        step.answering.on_batch([SideBatch([])])
-        installed = step.answering.engine.tables.segment
-        if count(step, "artifact_not_loaded") == 1 or (installed is not None and installed.announced == wanted):
-            return
-        time.sleep(0.01)
-    pytest.fail("the segment was neither installed nor refused")
+    step.side([("catalog.segments", "items", None)])
+    taken_back = decode(ServedRecord, step.ask(request())[1].value or b"")
+    assert (taken_back.segment_id, taken_back.offsets["catalog.segments/0"], taken_back.model_versions["index"]) == (None, 3, "none")
 
 
 def test_the_flow_runs_on_plain_iterables(step: Step) -> None:

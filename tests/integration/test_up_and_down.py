@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from serving.errors import ConfigError, ServiceError
@@ -107,10 +109,10 @@ def test_a_setting_of_the_parts_that_changed_is_named_with_both_values_and_a_sec
     start("steady")
 
 
-def test_status_refuses_an_environment_that_means_another_system(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_and_up_refuse_an_environment_that_means_another_system(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     start("steady")
     monkeypatch.setenv("PENSTOCK_REDIS_URL", "redis://me:hunter2@127.0.0.1:1/0")
-    for words in (("status",), ("status", "--json"), ("feed", "42")):
+    for words in (("status",), ("status", "--json"), ("up",), ("feed", "42")):
         refused = command(own, *words)
         assert refused.returncode == 2
         assert "PENSTOCK_REDIS_URL='redis://127.0.0.1:1/0'" in refused.stderr
@@ -209,25 +211,60 @@ def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, own_
     assert supervisor_mark(own) is None
 
 
-def test_our_own_broker_and_redis_are_kept_running_too(tmp_path: Path) -> None:
+@pytest.fixture
+def own_services(tmp_path: Path) -> Iterator[Home]:
+    """A system of a broker and a Redis of its own, without parts."""
     home = Home(tmp_path / "home").create()
     services = (LocalKafka(home, port=0), LocalRedis(home, port=0))
     try:
         for service in services:
             service.start()
-        state = up(home, Wanted(parts=()), lambda _text: None)
-        assert state is not None
-        assert [part.name for part in state.parts] == ["kafka", "redis"]
-        pids = {part.name: part.pid or 0 for part in state.parts}
-        for pid in pids.values():
-            os.kill(pid, signal.SIGKILL)
-        for name, pid in pids.items():
-            eventually(partial(came_back, home, name, pid), within_s=40)
-            assert row(home, name).restarts == 1
-        after = read_state(home)
-        assert after is not None
-        assert after.bootstrap_servers == state.bootstrap_servers
+        up(home, Wanted(parts=()), lambda _text: None)
+        yield home
     finally:
         stopped = down(home)
     assert stopped == ["kafka", "redis"]
     assert not any(service.running() for service in services)
+
+
+def test_our_own_broker_and_redis_are_kept_running_too(own_services: Home) -> None:
+    before = read_state(own_services)
+    assert before is not None
+    pids = {part.name: part.pid or 0 for part in before.parts}
+    assert list(pids) == ["kafka", "redis"]
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    for name, pid in pids.items():
+        eventually(partial(came_back, own_services, name, pid), within_s=40)
+        assert row(own_services, name).restarts == 1
+    after = read_state(own_services)
+    assert after is not None
+    assert after.bootstrap_servers == before.bootstrap_servers
+
+
+def is_silent(home: Home, name: str) -> bool:
+    return row(home, name).status == "silent"
+
+
+def test_a_broker_and_a_redis_that_hang_are_not_ready_and_are_killed_and_started_again(own_services: Home) -> None:
+    pids = {name: row(own_services, name).pid or 0 for name in ("kafka", "redis")}
+    for pid in pids.values():
+        os.kill(pid, signal.SIGSTOP)
+    for name in pids:
+        eventually(partial(is_silent, own_services, name))
+        assert not row(own_services, name).ready
+        assert row(own_services, name).last_words
+    assert all(psutil.pid_exists(pid) for pid in pids.values())
+    for name, pid in pids.items():
+        eventually(partial(came_back, own_services, name, pid), within_s=60)
+        assert row(own_services, name).restarts == 1
+        assert "did not answer for 15 s" in row(own_services, name).last_words
+
+
+def test_a_pause_that_ends_kills_nothing(own_services: Home) -> None:
+    pid = row(own_services, "redis").pid or 0
+    os.kill(pid, signal.SIGSTOP)
+    eventually(partial(is_silent, own_services, "redis"))
+    os.kill(pid, signal.SIGCONT)
+    eventually(lambda: row(own_services, "redis").ready)
+    assert (row(own_services, "redis").pid, row(own_services, "redis").restarts, row(own_services, "redis").last_words) == (pid, 0, "")

@@ -27,7 +27,20 @@ from schemas.codec import DecodeError, decode, encode, pack
 from schemas.feed import FeedRequest, FeedResponse, ServedRecord
 from schemas.learning import OnlineWeights
 from schemas.telemetry import Context
-from tests.operators.feed_world import NOW_MS, SECRET, Failing, counters, item, neighbours, read, rich_person, rich_world, trending, vector
+from tests.operators.feed_world import (
+    NOW_MS,
+    SECRET,
+    FailingFilter,
+    FailingPage,
+    counters,
+    item,
+    neighbours,
+    read,
+    rich_person,
+    rich_world,
+    trending,
+    vector,
+)
 from tests.operators.feed_world import record as side_record
 from tests.operators.replay.parts import MADE, written
 
@@ -61,8 +74,8 @@ class Worker:
         """An engine on the tables, in which a stage may fail."""
         chain = feed_pipeline()
         if fails == "rerank":
-            chain.selector = Failing()
-        chain.filters = tuple(Failing(one.reason) if one.reason == fails else one for one in chain.filters)
+            chain.selector = FailingPage()
+        chain.filters = tuple(FailingFilter(one.name) if one.name == fails else one for one in chain.filters)
         return FeedEngine(tables=self.tables, secret=secret, seed=7, worker=self.name, pipeline=chain, default_age=default_age)
 
 
@@ -88,6 +101,7 @@ class Run:
         self.workers: list[Worker] = []
         self.pages: dict[str, list[bytes]] = defaultdict(list)
         self.cursors: dict[str, list[str]] = defaultdict(list)
+        self.announced: dict[str, SegmentAnnounced] = {}
         self.version = 0
         self.asked = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -150,6 +164,7 @@ class Run:
         exact_below = self.chance.choice((0, 1_000))
         segment = SegmentBuilder(exact_below=exact_below).build(vectors, dim=64)
         announced = publish(segment, self.folder / IndexSegment.folder, built_ms=NOW_MS, vectors_offset=end)
+        self.announced[announced.path] = announced
         self.side("catalog.segments", "items", encode(announced))
 
     def start(self, name: str) -> Worker:
@@ -260,7 +275,6 @@ class Run:
             if topic not in leave_out:
                 end, gone = (ends or {}).get(topic), self.gone[topic]
                 parts.append(written(self.folder, topic, int(partition or 0), self.topics[name], end=end, gone=gone))
-        announced = {one.segment_id: one for one in (decode(SegmentAnnounced, r.value or b"") for r in self.topics["catalog.segments"])}
         manifest = Manifest(
             recorded_ms=NOW_MS,
             since_ms=None,
@@ -269,7 +283,7 @@ class Run:
             made=MADE,
             parts=parts,
             artifacts=[
-                RecordedArtifact(topic="catalog.segments", path=one.path, sha256=one.sha256, copied=True) for one in announced.values()
+                RecordedArtifact(topic="catalog.segments", path=one.path, sha256=one.sha256, copied=True) for one in self.announced.values()
             ],
         )
         manifest.save(self.folder)

@@ -13,6 +13,7 @@ from operators.tables.moderation import ModerationTable
 from operators.tables.side import VIEWS, SideTables
 from operators.tables.views import Views
 from schemas.topics import load_topics
+from serving.local.home import Home
 from tests.operators.feed_world import tables
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,6 +29,13 @@ def test_the_docs_show_every_view() -> None:
     comes = {kind: "as files" if issubclass(kind, Artifact) else "as a record" for kind in VIEWS}
     shown = [[line[0], line[1], line[2], line[-1]] for line in lines if len(line) == 5 and line[-1].startswith("as ")]
     assert shown == [[kind.__name__, kind.topic, kind.message.__name__, comes[kind]] for kind in VIEWS]
+
+
+def test_the_files_of_artifacts_are_wiped_with_the_topics(tmp_path: Path) -> None:
+    wiped = set(Home(tmp_path).of_parts())
+    folders = [tmp_path / kind.folder for kind in VIEWS if issubclass(kind, Artifact)]
+    assert all(wiped & {folder, *folder.parents} for folder in folders)
+    assert len(set(folders)) == len(folders)
 
 
 def test_versions_are_those_of_the_views_and_of_the_features() -> None:
