@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from dataflows.barrier import Barrier, Item, send_with_barriers
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing
+from dataflows.kafka.clients import count_partitions
 from dataflows.label_shards import Inputs, Owned, Shard, Turn
 from dataflows.page_files import PageFiles
 from dataflows.part import Part, run_part
@@ -125,8 +126,8 @@ def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
     if part.shutdown.requested:
         # Nothing is read any more, and the topics may not be there.
         return dict.fromkeys(topics, 1)
-    known = AdminClient(dict(part.settings.kafka())).list_topics(timeout=30).topics
-    return {topic: len(known[topic].partitions) for topic in topics}
+    client = AdminClient(dict(part.settings.kafka()))
+    return {topic: count_partitions(client, topic, 30.0) for topic in topics}
 
 
 def main() -> None:
