@@ -109,7 +109,7 @@ def test_what_stands_on_a_partition_that_is_not_its_persons_is_counted_and_passe
 
 
 def test_a_part_that_is_told_to_end_while_its_topics_are_awaited_builds_its_flow_and_looks_for_nothing(tmp_path: Path) -> None:
-    part = Part("labels", Settings(home=tmp_path, bootstrap_servers="127.0.0.1:1"))
+    part = Part("labels", Settings(home=tmp_path, bootstrap_servers="127.0.0.1:1", worker=1, workers=2))
     part.shutdown.request()
     began = time.monotonic()
     flow(part)
