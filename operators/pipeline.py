@@ -128,7 +128,7 @@ class Pipeline:
         guard = Guard(query, skip=skip, clock=clock)
         found = [self._found(guard, source, late=guard.elapsed() > self.retrieve_budget_s) for source in self.sources]
         found.append(NO_ROWS)
-        outcome = merged(found, query.tables.videos.capacity)
+        outcome = merged(found, query.tables.videos)
         guard.lap("retrieve")
         judge(guard, outcome, self.filters, self.safety)
         self._page(guard, outcome, limit)
@@ -150,7 +150,7 @@ class Pipeline:
         """
         guard = Guard(query, skip=skip, clock=clock)
         rows = self._found(guard, self.repeated)
-        outcome = merged([*(NO_ROWS for _ in self.sources), rows], query.tables.videos.capacity)
+        outcome = merged([*(NO_ROWS for _ in self.sources), rows], query.tables.videos)
         guard.lap("retrieve")
         judge(guard, outcome, self.filters, self.safety)
         outcome.relaxed = self.rules
@@ -184,7 +184,7 @@ class Pipeline:
     def _found(self, guard: Guard, source: Source, *, late: bool = False) -> Rows:
         def work() -> Rows:
             rows = source.retrieve(guard.query)
-            if len(rows) > 0 and (rows.min() < 0 or rows.max() >= guard.query.tables.videos.capacity):
+            if len(rows) > 0 and (rows.min() < 0 or rows.max() >= len(guard.query.tables.videos)):
                 message = f"expected rows of the tables, got {rows.min()} to {rows.max()}"
                 raise IndexError(message)
             return rows
@@ -202,7 +202,7 @@ class Pipeline:
             return outcome
         place = self.source_names.index(resort.name)
         found[place] = np.concatenate((found[place], rest[~np.isin(rest, found[place])]))
-        wider = merged(found, guard.query.tables.videos.capacity)
+        wider = merged(found, guard.query.tables.videos)
         judge(guard, wider, self.filters, self.safety)
         return wider
 
