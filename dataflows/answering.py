@@ -10,23 +10,21 @@ from typing import Protocol
 
 import msgspec
 
+from dataflows.artifacts import ArtifactLoader
 from dataflows.envelope import Envelope
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, SideBatch, outgoing_letter
 from dataflows.logs import Log, Quiet
 from dataflows.reply_topics import ReplyTopics
 from dataflows.request import Asked, Refused, failed, read_request
-from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.feed import Answer, FeedEngine
 from operators.query import SESSION_MS
-from schemas.catalog import SegmentAnnounced
-from schemas.codec import DecodeError, decode, encode, pack
+from schemas.codec import encode, pack
 from schemas.features import ServedPage
 from schemas.feed import FeedResponse, ReadState
 from schemas.keys import SESSION_PAGES_KEPT
 
-SEGMENTS = "catalog.segments"
 TRIES = 4
 OUTPUTS = 2
 MAX_UNSAVED = 10_000
@@ -68,7 +66,7 @@ class Answering:
     store
         People's state and pages.
     loader
-        Loads index segments.
+        Loads what side records announce.
     topics
         Where lineage and dead letters go.
     replies
@@ -88,7 +86,7 @@ class Answering:
         *,
         engine: FeedEngine,
         store: Store,
-        loader: SegmentLoader,
+        loader: ArtifactLoader,
         topics: Topics,
         replies: ReplyTopics,
         metrics: FeedMetrics,
@@ -133,22 +131,16 @@ class Answering:
             self.done(*place)
 
     def _install(self) -> None:
-        loaded = self.loader.take()
-        if loaded is not None:
-            self.engine.tables.install(loaded.announced, loaded.segment)
-            self.engine.tables.offsets[f"{SEGMENTS}/0"] = loaded.next_offset
+        for loaded in self.loader.take():
+            self.engine.tables.install(loaded.announced, loaded.content)
 
     def _apply(self, batch: Batch) -> None:
         tables, skip = self.engine.tables, len(self.topics.prefix)
         for message in batch:
-            topic, value, offset = (message.topic() or "")[skip:], message.value(), message.offset() or 0
-            if topic != SEGMENTS:
-                tables.apply(topic, message.partition() or 0, offset, message.key(), value)
-            elif value is not None:
-                try:
-                    self.loader.offer(decode(SegmentAnnounced, value), offset + 1)
-                except DecodeError:
-                    tables.rejected[topic] = tables.rejected.get(topic, 0) + 1
+            topic, partition, offset = (message.topic() or "")[skip:], message.partition() or 0, message.offset() or 0
+            announced = tables.apply(topic, partition, offset, message.key(), message.value())
+            if announced is not None:
+                self.loader.offer(announced)
 
     def _requests(self, batch: Batch) -> list[Outgoing]:
         started, now_ms = time.perf_counter(), self.wall_ms()

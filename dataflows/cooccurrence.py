@@ -98,8 +98,7 @@ def flow(part: Part) -> Dataflow:
             undecodable.inc(number)
 
     connection = part.settings.kafka()
-    group = part.settings.topic_prefix + "penstock.cooccurrence"
-    source = KafkaSource(connection, [history, events], group=group, shutdown=part.shutdown)
+    source = KafkaSource(connection, [history, events], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)
     return build(
         source,

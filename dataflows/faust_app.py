@@ -56,7 +56,7 @@ def make_app(part: Part) -> faust.App:
     folder = settings.home / "faust" / part.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return faust.App(
-        f"{settings.topic_prefix}penstock.{part.name}",
+        part.group,
         broker=[f"kafka://{address.strip()}" for address in settings.bootstrap_servers.split(",")],
         broker_credentials=credentials(settings),
         broker_commit_interval=1.0,

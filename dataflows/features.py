@@ -19,6 +19,7 @@ from dataflows.journal import Journal
 from dataflows.journaled import journaled
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.part import Part, run_part
+from dataflows.rewriting import RewritingStore
 from dataflows.store import UserStore, connect
 from dataflows.user_sink import UserSink
 from operators.profiles.features import Arrived, FeatureFold
@@ -170,7 +171,7 @@ def flow(part: Part) -> Dataflow:
     source = KafkaSource(
         connection,
         [topics.events, topics.history, topics.records],
-        group=part.settings.topic_prefix + "penstock.features",
+        group=part.group,
         batch_size=4_000,
         shutdown=part.shutdown,
     )
@@ -188,7 +189,7 @@ def flow(part: Part) -> Dataflow:
 
     journal = LongJournal(part.recovery_folder.with_suffix(".journal"))
     pace = Pace(least=USERS_EVERY, share=WRITING_SHARE, most=LONGEST_PAUSE)
-    store = UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S))
+    store = RewritingStore(UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S)))
     users = UserSink(store, shutdown=part.shutdown, spent=pace.spent)
     return build(source, users, KafkaSink(connection, sizes=part.sizes), fold=fold, journal=journal, pace=pace, topics=topics, count=count)
 

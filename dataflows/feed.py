@@ -15,22 +15,21 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from dataflows.answering import Answering, Place, Topics
+from dataflows.artifacts import ArtifactLoader
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, GroupSource, KafkaSink, Outgoing, send
 from dataflows.part import Part, run_part
 from dataflows.reply_sink import ReplySink
 from dataflows.reply_topics import ReplyTopics
 from dataflows.secrets_file import token_secret
-from dataflows.segment_loader import SegmentLoader
 from dataflows.store import UserStore, connect
 from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
+from operators.tables.artifact import Announced, ArtifactError
 from operators.tables.side import SideTables
-from schemas.catalog import SegmentAnnounced
 from schemas.topics import load_topics
 
-GROUP = "penstock.feed"
 STORE_TIMEOUT_S = 0.1
 MICRO_BATCH = 8
 EPOCH = timedelta(seconds=10)
@@ -61,7 +60,7 @@ def build(source: Source[Any], replies: Sink[Any], lineage: Sink[Any], *, answer
 
 
 def side_tables() -> SideTables:
-    """Return empty side tables of the feed's feature set, whose segments are loaded by the caller."""
+    """Return empty side tables of the feed's feature set."""
     return SideTables(feature_set=FEATURE_SET, n_features=N_FEATURES, objective=INITIAL_OBJECTIVE)
 
 
@@ -80,9 +79,9 @@ def flow(part: Part) -> Dataflow:
     def done(topic: str, partition: int, offset: int) -> None:
         source.done(topic, partition, offset)
 
-    def not_loaded(announced: SegmentAnnounced, error: Exception) -> None:
-        metrics.event("segment_not_loaded")
-        part.log.error("segment could not be loaded, the old one stays", segment_id=announced.segment_id, error=str(error))
+    def not_loaded(announced: Announced, error: ArtifactError) -> None:
+        metrics.event("artifact_not_loaded")
+        part.log.error("an artifact could not be loaded, the old one stays", announced=announced.place, error=str(error))
 
     def settled(place: Place) -> None:
         answering.delivered(place)
@@ -103,7 +102,7 @@ def flow(part: Part) -> Dataflow:
             default_age=part.settings.default_age,
         ),
         store=UserStore(connect(part.settings, timeout_s=STORE_TIMEOUT_S)),
-        loader=SegmentLoader(part.settings.home / "segments", on_failure=not_loaded),
+        loader=ArtifactLoader(part.settings.home, on_failure=not_loaded),
         topics=Topics(prefix=part.settings.topic_prefix, served=served, letters=letters),
         replies=ReplyTopics(
             default=responses,
@@ -122,7 +121,6 @@ def flow(part: Part) -> Dataflow:
         replies.poll()
         answering.replies.refresh()
         lineage.poll()
-        part.lag(sum(source.lag().values()))
         if source.caught_up and source.joined:
             part.ready()
 
@@ -130,13 +128,14 @@ def flow(part: Part) -> Dataflow:
     source = GroupSource(
         connection,
         requests,
-        group=part.settings.topic_prefix + GROUP,
+        group=part.group,
         side_topics=side,
         instance_id=part.name,
         batch_size=MICRO_BATCH,
         on_turn=turn,
         shutdown=part.shutdown,
     )
+    part.watch_lag(source.lag)
     return build(source, replies, lineage, answering=answering)
 
 

@@ -133,7 +133,7 @@ def flow(part: Part) -> Dataflow:
     ingested = part.counter("ingested", "Events let through, dead letters by reason, repeats, and what was cut or refused.", ["what"])
     signals = part.counter("ingest_signals", "Of the events let through, those that say something.", ["signal"])
     connection = settings.kafka()
-    source = KafkaSource(connection, [catalogue, raw], group=settings.topic_prefix + "penstock.ingest", shutdown=part.shutdown)
+    source = KafkaSource(connection, [catalogue, raw], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)
     sink = KafkaSink(connection, sizes=part.sizes)
     scrubber = Scrubber(key=token_secret(settings))

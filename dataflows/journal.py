@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from schemas.errors import ServiceError
+
 _LENGTH = 4
 
 Place = tuple[int, int]
 """A generation and a length of its journal."""
 
 
-class JournalError(RuntimeError):
+class JournalError(ServiceError):
     """The files are not those that the recovery store names."""
 
 
@@ -65,11 +67,12 @@ class Journal:
         journal = self._path("journal")
         got = journal.stat().st_size if journal.exists() else -1
         if got < length or (self._generation and not self._path("base").exists()):
-            text = (
-                f"expected a base and a journal of {length} bytes, got {got}, at {journal}; "
-                "empty this folder and the part's recovery folder, and the topics are read from their start"
+            raise JournalError(
+                expected=f"a base and a journal of {length} bytes",
+                got=str(got),
+                where=str(journal),
+                do="empty this folder and the part's recovery folder, and the topics are read from their start",
             )
-            raise JournalError(text)
         os.truncate(journal, length)
         self._open()
         base = _frames(self._path("base")) if self._generation else iter(())

@@ -1,27 +1,83 @@
-"""The keyed side of the label join: what each user shard is told, and the bytewax logic around its join."""
+"""The keyed side of the label join: which shards a worker owns, what each is told, and the bytewax logic around its join."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from bytewax.operators import StatefulBatchLogic
 from confluent_kafka import Message
 
 from dataflows.kafka import Batch
 from dataflows.part import Count
 from dataflows.progress import Progress
-from operators.base import State
+from dataflows.shard_files import Checkpoint, Offsets
 from operators.joins.inputs import Happened, Input, Reached, Served
 from operators.joins.pages import ServedPart
 from operators.joins.served_outcomes import ServedOutcomes
 from schemas.codec import DecodeError, decode
 from schemas.learning import LabelledExample
+from schemas.partition import shards_of
 from schemas.sharding import SHARDS, shard_of
 from schemas.telemetry import Event
 
 TICK = timedelta(milliseconds=100)
+EVERY = timedelta(seconds=2)
+"""How often a shard is saved while it has something new: what is done again after a crash is at most this old."""
+
+
+class Owned:
+    """The user shards of one worker, and the partitions where their users stand.
+
+    The partitions of both topics and the shards are folded into as many cells as divides them all, and the worker owns a range of cells;
+    with n partitions each, a divisor of 16, that is a range of partitions.
+
+    Parameters
+    ----------
+    partitions
+        How many each topic has.
+    worker, workers
+        Which of how many it is.
+
+    Raises
+    ------
+    ValueError
+        If a worker would own nothing.
+
+    Examples
+    --------
+    >>> owned = Owned({"served": 4, "events": 4}, worker=1, workers=2)
+    >>> owned.partitions["events"], owned.shards
+    ([2, 3], [2, 3, 6, 7, 10, 11, 14, 15])
+    """
+
+    def __init__(self, partitions: Mapping[str, int], *, worker: int = 0, workers: int = 1) -> None:
+        cells = math.gcd(SHARDS, *partitions.values())
+        if workers > cells:
+            text = f"expected at most {cells} workers for {dict(partitions)} partitions, got {workers}, at PENSTOCK_WORKERS"
+            raise ValueError(text)
+        mine = shards_of(cells, worker, workers)
+        self.counts = dict(partitions)
+        self.shards = [shard for shard in range(SHARDS) if shard % cells in mine]
+        self.partitions = {topic: [one for one in range(n) if one % cells in mine] for topic, n in partitions.items()}
+
+    def partitions_of(self, topic: str, shard: int) -> list[int]:
+        """Return the partitions of a topic where a shard's users may stand: one if their number divides that of the shards."""
+        n = self.counts[topic]
+        common = math.gcd(n, SHARDS)
+        return [partition for partition in range(n) if partition % common == shard % common]
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """What a batch holds for one shard, and where reading goes on after it."""
+
+    shard: int
+    inputs: list[Input]
+    next: Offsets
 
 
 class Inputs:
@@ -31,42 +87,70 @@ class Inputs:
     ----------
     served, events
         Names of the two topics.
-    partitions
-        How many partitions each has.
+    owned
+        The shards of this worker.
     progress
         Takes note of what was read.
     count
         Counts what cannot be read (`undecodable`), and all that is read (`records`).
+    saved
+        The checkpoints from which the shards go on; what they have read already is passed over.
     """
 
-    def __init__(self, *, served: str, events: str, partitions: dict[str, int], progress: Progress, count: Count) -> None:
+    def __init__(
+        self, *, served: str, events: str, owned: Owned, progress: Progress, count: Count, saved: Mapping[int, Checkpoint] | None = None
+    ) -> None:
         self.served = served
         self.events = events
+        self.owned = owned
         self.progress = progress
         self.count = count
-        self._shards = {topic: [_partitions_of(shard, n) for shard in range(SHARDS)] for topic, n in partitions.items()}
+        self.saved = dict(saved or {})
+        self._marks = {shard: self.saved[shard].offsets() if shard in self.saved else {} for shard in owned.shards}
+        self._places = {shard: {topic: owned.partitions_of(topic, shard) for topic in (served, events)} for shard in owned.shards}
         self._stamps: dict[tuple[str, int], int] = {}
 
-    def by_shard(self, batch: Batch) -> list[tuple[str, tuple[int, list[Input]]]]:
+    def start(self) -> Offsets:
+        """Return where to read on: the first offset that a shard of the partition has not read; the earliest if one has no checkpoint."""
+        found: Offsets = {}
+        for topic, partitions in self.owned.partitions.items():
+            for partition in partitions:
+                marks = [self._marks[shard].get((topic, partition)) for shard, of in self._places.items() if partition in of[topic]]
+                known = [mark for mark in marks if mark is not None]
+                if len(known) == len(marks):
+                    found[topic, partition] = min(known)
+        return found
+
+    def by_shard(self, batch: Batch) -> list[tuple[str, Turn]]:
         """Return, per shard, what of a batch concerns it, in order; then how far its partitions are."""
-        inputs: list[list[Input]] = [[] for _ in range(SHARDS)]
+        inputs: dict[int, list[Input]] = {shard: [] for shard in self.owned.shards}
         for message in batch:
             topic, partition, stamp_ms = str(message.topic()), int(message.partition() or 0), message.timestamp()[1]
             self._stamps[topic, partition] = stamp_ms
             one = self._read(topic, message, stamp_ms)
             if one is not None:
-                inputs[shard_of(one.event.user_id if isinstance(one, Happened) else one.record.user_id)].append(one)
-        for topic, partition in batch.next_offsets():
+                shard = shard_of(one.event.user_id if isinstance(one, Happened) else one.record.user_id)
+                if int(message.offset() or 0) >= self._marks[shard].get((topic, partition), 0):
+                    inputs[shard].append(one)
+        following = batch.next_offsets()
+        for topic, partition in following:
             self.progress.note(topic, partition, self._stamps[topic, partition])
         self.count("records", len(batch))
-        for shard in range(SHARDS):
+        for shard in self.owned.shards:
             inputs[shard].append(self.reached(shard, lambda topic, partition: self._stamps.get((topic, partition), 0)))
-        return [(str(shard), (shard, some)) for shard, some in enumerate(inputs)]
+        return [(str(shard), Turn(shard, some, following)) for shard, some in inputs.items()]
 
     def reached(self, shard: int, until: Callable[[str, int], int]) -> Reached:
         """Return how far both topics are for a shard, given how far each partition is."""
-        served, events = (min(until(topic, partition) for partition in self._shards[topic][shard]) for topic in (self.served, self.events))
+        places = self._places[shard]
+        served, events = (min(until(topic, partition) for partition in places[topic]) for topic in (self.served, self.events))
         return Reached(events_ms=events, served_ms=served)
+
+    def advanced(self, shard: int, offsets: Offsets, following: Offsets) -> Offsets:
+        """Return a shard's next offsets after a batch: of its own partitions, and never less than before."""
+        places = self._places[shard]
+        mine = {place: offset for place, offset in following.items() if place[1] in places[place[0]]}
+        return {**offsets, **{place: max(offset, offsets.get(place, 0)) for place, offset in mine.items()}}
 
     def _read(self, topic: str, message: Message, stamp_ms: int) -> Served | Happened | None:
         try:
@@ -78,47 +162,83 @@ class Inputs:
             return None
 
 
-class Shard(StatefulBatchLogic[tuple[int, list[Input]], LabelledExample, State]):
-    """The join of one user shard; while it has open views it asks every 100 ms whether silence has closed them."""
+class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
+    """The join of one user shard; while it has open views it asks every 100 ms whether silence has closed them.
 
-    def __init__(self, join: ServedOutcomes, inputs: Inputs, state: State | None) -> None:
-        self.join = join
+    Every two seconds in which it came further, a checkpoint follows its examples.
+
+    Parameters
+    ----------
+    make
+        Makes the join of a shard.
+    inputs
+        Knows how far the topics are, and from which checkpoint the shard goes on.
+    saves
+        Whether to make checkpoints.
+    """
+
+    def __init__(self, make: Callable[[int], ServedOutcomes], inputs: Inputs, *, saves: bool) -> None:
+        self.make = make
         self.inputs = inputs
-        self.shard: int | None = None
-        if state is not None:
-            self.shard = state["shard"]
-            join.restore(state["join"])
-        self._counted = Counter(join.counts)
+        self.saves = saves
+        self.shard = -1
+        self._join: ServedOutcomes | None = None
+        self._counted: Counter[str] = Counter()
+        self._next: Offsets = {}
+        self._is_new = False
+        self._due = 0.0
 
-    def on_batch(self, values: list[tuple[int, list[Input]]]) -> tuple[list[LabelledExample], bool]:
+    def on_batch(self, values: list[Turn]) -> tuple[Iterable[LabelledExample | Checkpoint], bool]:
         """Take in what came."""
-        self.shard = values[0][0]
-        out = [example for _, some in values for example in self.join.on_batch(some)]
-        self._count()
-        return out, StatefulBatchLogic.RETAIN
+        join = self._join or self._begin(values[0].shard)
+        out = [example for turn in values for example in join.on_batch(turn.inputs)]
+        for turn in values:
+            self._next = self.inputs.advanced(self.shard, self._next, turn.next)
+            self._is_new = True
+        self._count(join)
+        return [*out, *self._checkpoint()], StatefulBatchLogic.RETAIN
 
-    def on_notify(self) -> tuple[list[LabelledExample], bool]:
+    def on_notify(self) -> tuple[Iterable[LabelledExample | Checkpoint], bool]:
         """Close what silence has closed."""
         out: list[LabelledExample] = []
-        if self.shard is not None:
-            out = self.join.on_batch([self.inputs.reached(self.shard, self.inputs.progress.reached)])
-            self._count()
-        return out, StatefulBatchLogic.RETAIN
+        if self._join is not None:
+            out = self._join.on_batch([self.inputs.reached(self.shard, self.inputs.progress.reached)])
+            self._count(self._join)
+        return [*out, *self._checkpoint()], StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[Iterable[LabelledExample | Checkpoint], bool]:
+        """Save what is new at a clean end."""
+        self._due = 0.0
+        return self._checkpoint(), StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
         """Return the next tick, or None when time alone changes nothing."""
-        return None if self.join.is_idle else datetime.now(UTC) + TICK
+        is_idle = self._join is None or self._join.is_idle
+        return None if is_idle and not (self.saves and self._is_new) else datetime.now(UTC) + TICK
 
-    def snapshot(self) -> State:
-        """Return the join's state."""
-        return {"shard": self.shard, "join": self.join.snapshot()}
+    def snapshot(self) -> None:
+        """Return nothing: checkpoints are the state."""
 
-    def _count(self) -> None:
-        for name, number in (self.join.counts - self._counted).items():
+    def _begin(self, shard: int) -> ServedOutcomes:
+        self.shard, join = shard, self.make(shard)
+        saved = self.inputs.saved.pop(shard, None)
+        if saved is not None:
+            join.restore(saved.state)
+            self._next = saved.offsets()
+        self._join, self._counted = join, Counter(join.counts)
+        # Shards take turns, so that none waits for all the others' checkpoints.
+        self._due = time.monotonic() + EVERY.total_seconds() * (1 + shard / SHARDS)
+        return join
+
+    def _checkpoint(self) -> list[Checkpoint]:
+        if not self.saves or not self._is_new or self._join is None or time.monotonic() < self._due:
+            return []
+        self._due, self._is_new = time.monotonic() + EVERY.total_seconds(), False
+        places = [(topic, partition, offset) for (topic, partition), offset in sorted(self._next.items())]
+        return [Checkpoint(shard=self.shard, next=places, state=self._join.snapshot())]
+
+    def _count(self, join: ServedOutcomes) -> None:
+        for name, number in (join.counts - self._counted).items():
             self.inputs.count(name, number)
-        self._counted = Counter(self.join.counts)
-
-
-def _partitions_of(shard: int, partitions: int) -> list[int]:
-    """Return the partitions where a shard's users stand: one if the number of shards is a multiple of theirs, else any."""
-    return [shard % partitions] if SHARDS % partitions == 0 else list(range(partitions))
+            self._is_new = True
+        self._counted = Counter(join.counts)

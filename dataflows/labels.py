@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bytewax import operators as op
@@ -12,22 +13,36 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 from confluent_kafka.admin import AdminClient
 
-from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
-from dataflows.label_shards import Inputs, Shard
+from dataflows.barrier import Barrier, Item, send_with_barriers
+from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing
+from dataflows.label_shards import Inputs, Owned, Shard, Turn
 from dataflows.page_files import PageFiles
 from dataflows.part import Part, run_part
 from dataflows.progress import Progress
 from dataflows.secrets_file import token_secret
-from operators.joins.inputs import Input
+from dataflows.shard_files import Checkpoint, ShardFiles
 from operators.joins.served_outcomes import ServedOutcomes
 from schemas.codec import encode
 from schemas.learning import LabelledExample
+from schemas.sharding import SHARDS
 
 LEARNER_PARTITION = 0
 """All examples go to one partition: the learner's weights depend on the order of its examples, so there must be one order."""
 
 
-def build(source: Source[Batch], sink: Sink[Any], *, inputs: Inputs, make: Callable[[], ServedOutcomes], topic: str) -> Dataflow:
+PAGE_BYTES, SEGMENT_BYTES = (512 << 20) // SHARDS, (32 << 20) // SHARDS
+"""Pages of a shard on disk, and the size of one file of them."""
+
+
+def build(
+    source: Source[Batch],
+    sink: Sink[Any],
+    *,
+    inputs: Inputs,
+    make: Callable[[int], ServedOutcomes],
+    topic: str,
+    save: Callable[[Checkpoint], None] | None = None,
+) -> Dataflow:
     """Wire the flow between its ends.
 
     Parameters
@@ -37,16 +52,27 @@ def build(source: Source[Batch], sink: Sink[Any], *, inputs: Inputs, make: Calla
     inputs
         Reads the batches.
     make
-        Makes the join of one shard.
+        Makes the join of a shard.
     topic
         Where examples go.
+    save
+        Takes a shard's checkpoint when all that came before it is acknowledged; None makes none.
     """
+
+    def outgoing(keyed: tuple[str, LabelledExample | Checkpoint]) -> Item:
+        one = keyed[1]
+        if isinstance(one, Checkpoint):
+            return Barrier(partial(save, one) if save is not None else lambda: None)
+        return outgoing_example(topic, one)
+
     flow = Dataflow("labels")
     batches: Stream[Batch] = op.input("in", flow, source)
-    by_shard: KeyedStream[tuple[int, list[Input]]] = op.flat_map("by_shard", batches, inputs.by_shard)
-    examples: KeyedStream[LabelledExample] = op.stateful_batch("join", by_shard, lambda state: Shard(make(), inputs, state))
-    outgoing: Stream[Outgoing] = op.map("encode", examples, lambda keyed: outgoing_example(topic, keyed[1]))
-    send("out", outgoing, sink)
+    by_shard: KeyedStream[Turn] = op.flat_map("by_shard", batches, inputs.by_shard)
+    joined: KeyedStream[LabelledExample | Checkpoint] = op.stateful_batch(
+        "join", by_shard, lambda _: Shard(make, inputs, saves=save is not None)
+    )
+    out: Stream[Item] = op.map("encode", joined, outgoing)
+    send_with_barriers("out", out, sink)
     return flow
 
 
@@ -59,25 +85,40 @@ def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     served, events, examples = part.topic("feed.served"), part.topic("telemetry.events"), part.topic("learning.examples")
     part.wait_for_topics()
-    count = part.count_by(part.counter("labels", "What became of pages, events and tokens.", ["what"]))
-    connection = part.settings.kafka()
-    secret, pages = token_secret(part.settings), PageFiles(part.settings.home / "pages" / part.name)
-    source = KafkaSource(connection, [served, events], group=part.settings.topic_prefix + "penstock.labels", shutdown=part.shutdown)
-    part.watch_lag(source.lag)
+    settings = part.settings
+    owned = Owned(_count_partitions(part, [served, events]), worker=settings.worker, workers=settings.workers)
+    files = ShardFiles(settings.home / "recovery" / part.program)
     inputs = Inputs(
         served=served,
         events=events,
-        partitions=_count_partitions(part, [served, events]),
+        owned=owned,
         progress=Progress(),
-        count=count,
+        count=part.count_by(part.counter("labels", "What became of pages, events and tokens.", ["what"])),
+        saved=_claimed(part, owned, files),
     )
-    return build(
-        source,
-        KafkaSink(connection, sizes=part.sizes),
-        inputs=inputs,
-        make=lambda: ServedOutcomes(secret=secret, pages=pages),
-        topic=examples,
+    connection, secret = settings.kafka(), token_secret(settings)
+    source = KafkaSource(
+        connection, [served, events], group=part.group, partitions=owned.partitions, start=inputs.start(), shutdown=part.shutdown
     )
+    part.watch_lag(source.lag)
+
+    def join(shard: int) -> ServedOutcomes:
+        folder = settings.home / "pages" / part.program / str(shard)
+        return ServedOutcomes(secret=secret, pages=PageFiles(folder, max_bytes=PAGE_BYTES, segment_bytes=SEGMENT_BYTES))
+
+    return build(source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=files.save)
+
+
+def _claimed(part: Part, owned: Owned, files: ShardFiles) -> dict[int, Checkpoint]:
+    """Wait until no other process has the shards, and return their checkpoints."""
+
+    def told(shard: int) -> None:
+        part.log.warning("another process has a shard, waiting", shard=shard, do="end the workers of the former number")
+
+    if part.shutdown.requested or not files.claim(owned.shards, give_up=lambda: part.shutdown.requested, on_wait=told):
+        return {}
+    found = {shard: files.load(shard) for shard in owned.shards}
+    return {shard: checkpoint for shard, checkpoint in found.items() if checkpoint is not None}
 
 
 def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
@@ -90,7 +131,7 @@ def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
 
 def main() -> None:
     """Run the part."""
-    run_part("labels", flow)
+    run_part("labels", flow, recovery=False)
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def flow(part: Part) -> Dataflow:
     count = part.count_by(part.counter("examples", "What became of labelled examples.", ["what"]))
     connection = part.settings.kafka()
     published = newest_version(connection, weights, MODEL) if are_there else 0
-    source = KafkaSource(connection, [examples], group=part.settings.topic_prefix + "penstock.learning", shutdown=part.shutdown)
+    source = KafkaSource(connection, [examples], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)
 
     def make() -> OnlineRanking:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from dataflows.kafka import Properties
-from dataflows.kafka.clients import Deadline, is_passing, part_errors, read_batch
+from dataflows.kafka.clients import Deadline, part_errors, read_batch
+from schemas.broker_errors import is_passing
 from schemas.codec import DecodeError
 from schemas.learning import OnlineWeights
 from schemas.validity import keyed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ from pathlib import Path
 from bytewax.dataflow import Dataflow
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from dataflows.endpoint import Endpoint, PartitionLag, Waiting
 from dataflows.engine import run_to_end
 from dataflows.kafka.shutdown import Shutdown
 from dataflows.kafka.sizes import Sizes
@@ -51,6 +52,8 @@ class Part:
     ----------
     name : str
         The name of the process: of its log, its port file, its recovery folder.
+    program : str
+        The name of the program, the same for all of its processes.
     settings : Settings
         What the process knows of its surroundings.
     log : Log
@@ -60,12 +63,13 @@ class Part:
     sizes : Sizes
         What each topic takes; handed to every sink.
     registry : CollectorRegistry
-        The metrics of the process, served as ``/metrics`` on loopback.
+        The metrics of the process, served as ``/metrics`` beside ``/ready``.
     """
 
     def __init__(self, name: str, settings: Settings | None = None) -> None:
         self.settings = Settings() if settings is None else settings
         self.name = self.settings.part if "part" in self.settings.model_fields_set else name
+        self.program = name
         self.shutdown = Shutdown()
         self.registry = CollectorRegistry()
         self.log: Log = open_log(self.name, _private(self.settings.home / "logs") / f"{self.name}.log")
@@ -78,6 +82,11 @@ class Part:
         too_large = self.counter("output_too_large", "Records that were larger than their topic takes: cut, or set aside.", ["topic"])
         self.sizes = Sizes(load_topics().values(), prefix=self.settings.topic_prefix, count=lambda topic: too_large.labels(topic).inc())
         ProcessCollector(registry=self.registry)
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the part, the same for all of its processes."""
+        return f"{self.settings.topic_prefix}penstock.{self.program}"
 
     @property
     def recovery_folder(self) -> Path:
@@ -133,9 +142,10 @@ class Part:
         """Say how many records wait in front of the part."""
         self._lag.set(n)
 
-    def watch_lag(self, lag: Callable[[], Mapping[tuple[str, int], int]]) -> None:
+    def watch_lag(self, lag: Waiting) -> None:
         """Ask for what waits, per (topic, partition), whenever somebody reads the metrics; `lag` is called from another thread."""
         self._lag.set_function(lambda: sum(lag().values()))
+        self.registry.register(PartitionLag(lag))
 
     def counter(self, name: str, about: str, labels: Sequence[str] = ()) -> Counter:
         """Make a counter ``penstock_<name>_total`` of this part."""
@@ -166,18 +176,17 @@ class Part:
             time.sleep(min(left, 0.1))
 
     def _serve(self) -> Callable[[], None]:
-        """Serve the metrics, write the port to ``<home>/run/<name>.port``, and return what ends that."""
-        server, thread = start_http_server(self.settings.metrics_port, "127.0.0.1", self.registry)
-        port_file = _private(self.settings.home / "run") / f"{self.name}.port"
+        """Serve metrics and readiness, write the port to ``<home>/run/<name>.port``, and return what ends that."""
+        settings = self.settings
+        endpoint = Endpoint(host=settings.metrics_host, port=settings.metrics_port, registry=self.registry, is_ready=lambda: self._is_ready)
+        port_file = _private(settings.home / "run") / f"{self.name}.port"
         part = port_file.with_suffix(".port.part")
-        part.write_text(f"{server.server_port}\n", encoding="ascii")
+        part.write_text(f"{endpoint.port}\n", encoding="ascii")
         part.replace(port_file)
 
         def end() -> None:
             port_file.unlink(missing_ok=True)
-            server.shutdown()
-            server.server_close()
-            thread.join()
+            endpoint.close()
 
         return end
 

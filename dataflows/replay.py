@@ -48,7 +48,7 @@ def asked(record: ServedRecord, *, future_skew_ms: int) -> Asking:
     read = read_request(envelope, future_skew_ms=future_skew_ms)
     if isinstance(read, Asked):
         return Asking(read.request, read.request.request_id or record.request_id, read.now_ms)
-    raise Refused(expected=read.letter.expected, got=read.letter.got, path=read.letter.path)
+    raise Refused(expected=read.letter.expected, got=read.letter.got, where=read.letter.path)
 
 
 def replay(

@@ -19,6 +19,7 @@ from operators.profiles.update import UserUpdate
 from operators.query import SESSION_MS
 from schemas import keys
 from schemas.codec import DecodeError, pack, unpack
+from schemas.errors import ServiceError
 from schemas.features import ServedPage
 from schemas.feed import ReadState
 from schemas.settings import Settings
@@ -70,7 +71,7 @@ return 1
 """
 
 
-class StoreError(RuntimeError):
+class StoreError(ServiceError):
     """Redis did not answer, or refused."""
 
 
@@ -218,6 +219,21 @@ class UserStore:
         except (RedisError, OSError) as error:
             raise _failed(error, "write of rows") from error
 
+    def run_id(self) -> str:
+        """Return which process of Redis answers, empty where it does not tell.
+
+        Raises
+        ------
+        StoreError
+            If Redis does not answer.
+        """
+        try:
+            return str(self.client.info("server").get("run_id", ""))
+        except ResponseError:
+            return ""
+        except (RedisError, OSError) as error:
+            raise _failed(error, "question which process it is") from error
+
     def close(self) -> None:
         """Leave the server."""
         self.client.close()
@@ -269,5 +285,5 @@ def _call(pipeline: Pipeline, *arguments: object) -> None:
 
 
 def _failed(error: Exception, what: str) -> StoreError:
-    hint = "; is Redis up?" if isinstance(error, RedisConnectionError | OSError) else ""
-    return StoreError(f"expected {what} to be acknowledged, got {type(error).__name__}: {error}, at the user store{hint}")
+    hint = "is Redis up?" if isinstance(error, RedisConnectionError | OSError) else ""
+    return StoreError(expected=f"{what} to be acknowledged", got=f"{type(error).__name__}: {error}", where="the user store", do=hint)

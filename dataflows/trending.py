@@ -70,7 +70,7 @@ def flow(part: Part) -> Dataflow:
             undecodable.inc(number)
 
     connection = part.settings.kafka()
-    source = KafkaSource(connection, [events], group=part.settings.topic_prefix + "penstock.trending", shutdown=part.shutdown)
+    source = KafkaSource(connection, [events], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)
     pace = Pace(least=timedelta(seconds=1), share=0.2)
     return build(source, KafkaSink(connection, sizes=part.sizes), trending=Trending(), topic=lists, pace=pace, count=count)

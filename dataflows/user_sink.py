@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from dataflows.kafka.shutdown import Shutdown
-from dataflows.store import StoreError, UserStore
+from dataflows.store import StoreError
 from operators.profiles.update import UserUpdate
 
 logger = logging.getLogger("penstock.store")
@@ -17,6 +18,16 @@ logger = logging.getLogger("penstock.store")
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 1.0
 SLICE_S = 0.1
+
+
+class Store(Protocol):
+    """Takes rows of people."""
+
+    def write(self, updates: Sequence[UserUpdate]) -> None:
+        """Write rows, or raise StoreError."""
+
+    def close(self) -> None:
+        """Leave the store."""
 
 
 class UserSink(FixedPartitionedSink[Sequence[UserUpdate], None]):
@@ -32,7 +43,7 @@ class UserSink(FixedPartitionedSink[Sequence[UserUpdate], None]):
         Called with the seconds that a write took; waiting for a store that is away does not count.
     """
 
-    def __init__(self, store: UserStore, *, shutdown: Shutdown | None = None, spent: Callable[[float], None] | None = None) -> None:
+    def __init__(self, store: Store, *, shutdown: Shutdown | None = None, spent: Callable[[float], None] | None = None) -> None:
         self.store = store
         self.shutdown = shutdown or Shutdown()
         self.spent = spent

@@ -1,6 +1,7 @@
 """Contract checks that every stream operator must pass; found by walking the package, so none is left out.
 
-Your own operator, in any package: ``for name, check in checks_of(MyOperator): check()``.
+Your own operator, in any package: ``for name, check in checks_of(MyOperator): check()``. Views of side topics are checked by
+operators.view_checks.
 """
 
 from __future__ import annotations
@@ -13,20 +14,17 @@ from importlib import import_module
 from itertools import pairwise
 from pkgutil import walk_packages
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import operators
 from operators.base import BucketedOperator, Example, State, StreamOperator
+from schemas.errors import ContractError
 
 Operator: TypeAlias = type[StreamOperator[Any, Any]]
 Check: TypeAlias = Callable[[], None]
 
 PLAIN = (type(None), bool, int, float, str, bytes)
 GROWTH = 1.05
-
-
-class ContractError(AssertionError):
-    """An operator does not keep its contract."""
 
 
 def operators_of(package: ModuleType = operators) -> list[Operator]:
@@ -38,15 +36,20 @@ def operators_of(package: ModuleType = operators) -> list[Operator]:
         If a class has `on_batch` and `snapshot` but is no StreamOperator: no check would find it.
     """
     found: dict[str, Operator] = {}
+    for one in classes_of(package):
+        if issubclass(one, StreamOperator):
+            found[f"{one.__module__}.{one.__qualname__}"] = one
+        elif hasattr(one, "on_batch") and hasattr(one, "snapshot"):
+            fail(one, "a subclass of operators.base.StreamOperator", "a class with on_batch and snapshot")
+    return [found[name] for name in sorted(found)]
+
+
+def classes_of(package: ModuleType) -> Iterator[type]:
+    """Yield every class that is not abstract, of every module of a package."""
     for module in walk_packages(package.__path__, f"{package.__name__}."):
         for one in vars(import_module(module.name)).values():
-            if not inspect.isclass(one) or one.__module__ != module.name or inspect.isabstract(one):
-                continue
-            if issubclass(one, StreamOperator):
-                found[f"{one.__module__}.{one.__qualname__}"] = one
-            elif hasattr(one, "on_batch") and hasattr(one, "snapshot"):
-                _fail(one, "a subclass of operators.base.StreamOperator", "a class with on_batch and snapshot")
-    return [found[name] for name in sorted(found)]
+            if inspect.isclass(one) and one.__module__ == module.name and not inspect.isabstract(one):
+                yield one
 
 
 def checks_of(kind: Operator) -> Iterator[tuple[str, Check]]:
@@ -64,10 +67,10 @@ def check_docstring(kind: Operator) -> None:
     scope = vars(import_module(kind.__module__))
     tests = [test for test in doctest.DocTestFinder(recurse=False).find(kind, name, globs=dict(scope)) if test.examples]
     if not tests:
-        _fail(kind, "a docstring with an example", "none")
+        fail(kind, "a docstring with an example", "none")
     for test in tests:
         if doctest.DocTestRunner(verbose=False).run(test).failed > 0:
-            _fail(kind, "an example that runs", "a failure (printed above)")
+            fail(kind, "an example that runs", "a failure (printed above)")
 
 
 def check_constructor(kind: Operator) -> None:
@@ -75,9 +78,9 @@ def check_constructor(kind: Operator) -> None:
     made = next(iter(kind.examples())).make()
     for parameter in inspect.signature(kind).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            _fail(kind, "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")
+            fail(kind, "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")
         if not hasattr(made, parameter.name):
-            _fail(kind, "parameters stored under their names", f"no attribute {parameter.name}")
+            fail(kind, "parameters stored under their names", f"no attribute {parameter.name}")
 
 
 def check_is_deterministic(kind: Operator, example: Example[Any, Any]) -> None:
@@ -90,7 +93,7 @@ def check_leaves_input_alone(kind: Operator, example: Example[Any, Any]) -> None
     before = pickle.dumps(list(example.events))
     _run(example, [example.events])
     if pickle.loads(before) != list(example.events):
-        _fail(kind, "events as they were", "changed events")
+        fail(kind, "events as they were", "changed events")
 
 
 def check_snapshot_is_plain(kind: Operator, example: Example[Any, Any]) -> None:
@@ -100,11 +103,11 @@ def check_snapshot_is_plain(kind: Operator, example: Example[Any, Any]) -> None:
     operator.on_batch(example.events[:half])
     state = operator.snapshot()
     if "version" not in state or not _is_plain(state):
-        _fail(kind, "a snapshot of plain data with a version", repr(state)[:200])
+        fail(kind, "a snapshot of plain data with a version", repr(state)[:200])
     before = pickle.dumps(state)
     operator.on_batch(example.events[half:])
     if pickle.loads(before) != state:
-        _fail(kind, "a snapshot that stays", "one that later events changed")
+        fail(kind, "a snapshot that stays", "one that later events changed")
 
 
 def check_one_by_one_equals_batch(kind: Operator, example: Example[Any, Any]) -> None:
@@ -161,7 +164,7 @@ def check_memory_is_bounded(kind: Operator, example: Example[Any, Any]) -> None:
             operator.on_time(example.finish_ms)
         sizes.append(len(pickle.dumps(operator.snapshot())))
     if max(sizes[2:]) > GROWTH * max(sizes[:2]) + 64:
-        _fail(kind, f"a state that stops growing after {example.bound} events", f"bytes {sizes}")
+        fail(kind, f"a state that stops growing after {example.bound} events", f"bytes {sizes}")
 
 
 EXAMPLE_CHECKS: tuple[Callable[[Operator, Example[Any, Any]], None], ...] = (
@@ -189,7 +192,7 @@ def _finish(example: Example[Any, Any], operator: StreamOperator[Any, Any], befo
 def _same(kind: Operator, what: str, got: tuple[Any, State], expected: tuple[Any, State]) -> None:
     for name, one, other in zip(("outputs", "state"), got, expected, strict=True):
         if one != other:
-            _fail(kind, f"{what} ({name})", f"{one!r:.300} instead of {other!r:.300}")
+            fail(kind, f"{what} ({name})", f"{one!r:.300} instead of {other!r:.300}")
 
 
 def _is_plain(value: object) -> bool:
@@ -200,6 +203,12 @@ def _is_plain(value: object) -> bool:
     return type(value) in PLAIN
 
 
-def _fail(kind: type, expected: str, got: str) -> None:
-    text = f"expected {expected}, got {got}, at {kind.__module__}.{kind.__qualname__}"
-    raise ContractError(text)
+def fail(kind: type, expected: str, got: str) -> NoReturn:
+    """Say what a class does not keep.
+
+    Raises
+    ------
+    ContractError
+        Always.
+    """
+    raise ContractError(expected=expected, got=got, where=f"{kind.__module__}.{kind.__qualname__}")

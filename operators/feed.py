@@ -14,7 +14,6 @@ from operators.lineage import Arrival, lineage
 from operators.outcome import Clock, Outcome
 from operators.pipeline import RANK, RERANK, Pipeline
 from operators.query import Query, Rows, query
-from operators.ranking.features import FEATURE_SET
 from operators.reasons import reasons
 from operators.tables.side import SideTables
 from operators.tokens import sign_page
@@ -194,7 +193,7 @@ class FeedEngine:
             items=self._items(asked, outcome),
             degradation_level=self._level(asked, outcome),
             next_cursor=self._next_cursor(asked),
-            model_versions=self._versions(),
+            model_versions=self.tables.versions(),
             relaxed=outcome.relaxed,
             exhausted=not set(outcome.relaxed).isdisjoint(HISTORY),
         )
@@ -215,15 +214,6 @@ class FeedEngine:
         page = asked.repeated
         request_id, at_ms = (asked.request_id, asked.now_ms) if page is None else (page.request_id, page.at_ms)
         return cursor_after(self.secret, asked.request.user_id, request_id=request_id, at_ms=at_ms)
-
-    def _versions(self) -> dict[str, str]:
-        installed = self.tables.segment
-        return {
-            "online": str(self.tables.weights.version),
-            "objective": self.tables.objective.current.version,
-            "features": FEATURE_SET,
-            "index": "none" if installed is None else installed.announced.segment_id,
-        }
 
     def _items(self, asked: Query, outcome: Outcome) -> list[FeedItem]:
         slots, places = outcome.slots, _places_shown(outcome)

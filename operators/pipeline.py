@@ -168,7 +168,7 @@ class Pipeline:
                 failed.append((source.name, None))
                 continue
             try:
-                found[place] = source.retrieve(query).rows
+                found[place] = source.retrieve(query)
             except Exception as error:
                 failed.append((source.name, error))
         outcome = merged(found, query.tables.videos.capacity)

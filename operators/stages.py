@@ -14,14 +14,6 @@ from operators.query import Query, Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a source found: rows of shape (n,), best first, and how good each looked there, shape (n,) float64."""
-
-    rows: Rows
-    scores: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
 class Selection:
     """The answer's places in order, and what was removed: place in the ranker's order, reason."""
 
@@ -34,7 +26,7 @@ class Source(Protocol):
 
     name: str
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return candidates, best first, each once; none is an answer too."""
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:

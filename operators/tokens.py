@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from schemas.errors import ContractError
 from schemas.telemetry import MAX_TOKEN
 
 MAC_BYTES = 16
@@ -57,12 +58,14 @@ FORGED: TokenErrorCode = "forged"
 MALFORMED: TokenErrorCode = "malformed"
 
 
-class TokenError(ValueError):
+class TokenError(ContractError):
     """A token that says nothing that can be trusted: `forged` (not signed with our secret) or `malformed` (no token at all)."""
 
     def __init__(self, code: TokenErrorCode) -> None:
         self.code: TokenErrorCode = code
-        super().__init__(f"expected a token signed with our secret, got a {code} one, at tracking_token; send back what was served")
+        super().__init__(
+            expected="a token signed with our secret", got=f"a {code} one", where="tracking_token", do="send back what was served"
+        )
 
 
 _encoder = msgspec.msgpack.Encoder()

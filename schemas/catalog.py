@@ -75,7 +75,8 @@ class ItemVector(Message, frozen=True, kw_only=True):
 class SegmentAnnounced(Message, frozen=True, kw_only=True):
     """An immutable index segment is ready to be swapped in (`catalog.segments`, compacted; key: "items").
 
-    `path` is relative to the segment store; `vectors_offset` is the first offset of `catalog.vectors` that the segment does not hold.
+    `path` is relative to the segment store; `vectors_offset` is the first offset of `catalog.vectors` that the segment does not hold;
+    `size_bytes` is what the files have together.
     """
 
     TYPE: ClassVar[str] = "penstock.catalog.segment"
@@ -90,6 +91,7 @@ class SegmentAnnounced(Message, frozen=True, kw_only=True):
     vectors_offset: int
     recall_probe: float | None = None
     parameters: dict[str, int] = {}
+    size_bytes: int | None = None
 
 
 class Moderation(Message, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from schemas.dlq import ReasonCode
+from schemas.errors import ContractError
 from schemas.explain import malformed, wrong_type
 
 M = TypeVar("M")
@@ -16,7 +17,7 @@ _json_encoder = msgspec.json.Encoder()
 _msgpack_encoder = msgspec.msgpack.Encoder()
 
 
-class DecodeError(ValueError):
+class DecodeError(ContractError):
     """A record that does not fit its contract: what was expected, what stood there instead, and where.
 
     `reason` is `malformed` (no such syntax), `wrong_type` (well-formed, but another shape), or what schemas.validity found.
@@ -24,10 +25,8 @@ class DecodeError(ValueError):
 
     def __init__(self, reason: ReasonCode, *, expected: str, got: str, path: str) -> None:
         self.reason = reason
-        self.expected = expected
-        self.got = got
         self.path = path
-        super().__init__(f"expected {expected}, got {got}, at {path}")
+        super().__init__(expected=expected, got=got, where=path)
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -21,6 +21,9 @@ SERVED_BYTES_KEPT = 786_432
 
 VERSION_BYTES = 8
 
+SYSTEM_OWNER = "penstock:owner"
+"""Key of the hash that says which system the rows of people in this database belong to."""
+
 
 def user_state(user_id: str) -> str:
     """Key of the packed state: 8-byte big-endian version, then msgpack UserState.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.feed import DEFAULT_AGE
@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = None
     topic_prefix: str = ""
     part: str = "part"
+    worker: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=1)
+    workers_of: str = ""
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     seed: int = 0
     token_secret: SecretStr | None = None
@@ -54,6 +58,13 @@ class Settings(BaseSettings):
                 message = f"expected names of topics, or prefixes ending in *, separated by commas, got {name!r}"
                 raise ValueError(message)
         return value
+
+    @model_validator(mode="after")
+    def _worker_is_one_of_them(self) -> Self:
+        if self.worker >= self.workers:
+            message = f"expected a worker below {self.workers}, got {self.worker}, at PENSTOCK_WORKER and PENSTOCK_WORKERS"
+            raise ValueError(message)
+        return self
 
     @property
     def reply_topic_names(self) -> list[str]:

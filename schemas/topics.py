@@ -1,4 +1,4 @@
-"""Loads topics.yaml, the only place where a topic's name, key, schema, size and clean-up policy stand."""
+"""Loads topics.yaml, the only place where a topic's name, key, schema, size and clean-up policy stand, and where parts are declared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -79,9 +79,79 @@ class TopicSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return settings
 
 
+class PartDeclaration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One part of the system as topics.yaml declares it.
+
+    Parameters
+    ----------
+    name : str
+        Of the part; its consumer group is `penstock.<name>`.
+    module : str
+        Run as `python -m module`.
+    scale : {"one", "group", "shards"}
+        How it is spread over processes: not at all; as members of a consumer group, to which the broker hands partitions; or as workers
+        that each own a range of partitions and the state of these.
+    workers : int
+        How many processes there are where nobody says otherwise.
+    why : str
+        What keeps a part of scale `one` to one process.
+    folders : tuple of str
+        Folders of the home in which it keeps state that belongs to the topics.
+    memory_mb : int
+        What one process may take in a container, in MiB.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z]+$")]
+    module: str
+    scale: Literal["one", "group", "shards"]
+    workers: Annotated[int, Meta(ge=1)] = 1
+    why: str = ""
+    folders: tuple[str, ...] = ()
+    memory_mb: Annotated[int, Meta(ge=1)]
+
+    def __post_init__(self) -> None:
+        if (self.scale == "one") != bool(self.why) or (self.scale == "one" and self.workers != 1):
+            text = f"expected a reason, and 1 worker, of a part of scale one and of no other, got {self.scale}, at {self.name}"
+            raise ValueError(text)
+
+    def process_names(self, workers: int) -> list[str]:
+        """Return the names of its processes: members of a group are numbered, workers where they are several.
+
+        Examples
+        --------
+        >>> load_parts()["feed"].process_names(2), load_parts()["ingest"].process_names(1)
+        (['feed-0', 'feed-1'], ['ingest'])
+        """
+        if workers == 1 and self.scale != "group":
+            return [self.name]
+        return [f"{self.name}-{worker}" for worker in range(workers)]
+
+
+_Entry = TypeVar("_Entry", TopicSpec, PartDeclaration)
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
     topics: list[TopicSpec]
+    parts: list[PartDeclaration] = []
+
+
+@cache
+def load_parts(path: Path | None = None) -> Mapping[str, PartDeclaration]:
+    """Return every part by name, in the order of the file.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Default: topics.yaml of the checkout, or the one in the installed package.
+
+    Raises
+    ------
+    ValueError
+        When the file does not fit its form.
+    """
+    path = topics_file() if path is None else path
+    return _by_name(_read(path).parts, path)
 
 
 @cache
@@ -99,18 +169,26 @@ def load_topics(path: Path | None = None) -> Mapping[str, TopicSpec]:
         When the file does not fit its form.
     """
     path = topics_file() if path is None else path
+    return _by_name(_read(path).topics, path)
+
+
+def _read(path: Path) -> _File:
     try:
         file = msgspec.yaml.decode(path.read_bytes(), type=_File)
         for spec in file.topics:
             spec.config()
     except (msgspec.DecodeError, ValueError) as error:
-        message = f"expected topics as schemas.topics describes them, got {error}, at {path}; correct the file"
+        message = f"expected topics and parts as schemas.topics describes them, got {error}, at {path}; correct the file"
         raise ValueError(message) from None
-    specs = {spec.name: spec for spec in file.topics}
-    if len(specs) != len(file.topics):
-        message = f"expected each topic once, got a repeated name, at {path}; remove one"
+    return file
+
+
+def _by_name(entries: list[_Entry], path: Path) -> Mapping[str, _Entry]:
+    found = {entry.name: entry for entry in entries}
+    if len(found) != len(entries):
+        message = f"expected each name once, got a repeated one, at {path}; remove one"
         raise ValueError(message)
-    return specs
+    return found
 
 
 def topics_file() -> Path:

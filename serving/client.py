@@ -18,10 +18,11 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from schemas.codec import encode
 from schemas.feed import FeedRequest, FeedResponse
 from schemas.partition import partition_for
+from serving.broker import count_partitions, end_of
 from serving.errors import ContractError, TransportError
 from serving.pending import ClientCounts, Pending, checked_request, closed
 from serving.routing import HedgeBudget, PartitionRouter
-from serving.wire import Reply, count_partitions, disconnect, end_of, reply_consumer, reply_of, request_headers, request_producer
+from serving.wire import Reply, disconnect, reply_consumer, reply_of, request_headers, request_producer
 
 REQUESTS, RESPONSES, _LONGEST_S = "feed.requests", "feed.responses", 86_400.0
 

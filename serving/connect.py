@@ -6,7 +6,7 @@ from schemas.settings import Settings
 from serving.errors import ConfigError, ServiceError
 from serving.local.home import Home
 from serving.parts import read_plan
-from serving.reach import require_broker
+from serving.reach import require_broker, without_password
 from serving.state import read_state
 
 
@@ -50,9 +50,10 @@ def connected_settings() -> Settings:
 def contradiction(home: Home, name: str, said: str, known: str) -> ConfigError:
     """Return the error of an environment that says otherwise than a home."""
     variable = f"PENSTOCK_{name.upper()}"
+    shown, of_home = without_password(said), without_password(known)
     return ConfigError(
-        expected=f"{name} {known!r}, as the system of this home has it",
-        got=f"{variable}={said!r}",
+        expected=f"{name} {of_home!r}, as the system of this home has it",
+        got=f"{variable}={shown!r}" + (", with another user or password" if shown == of_home else ""),
         where=str(home.root),
         do=f"unset {variable}, or set PENSTOCK_HOME to the home of the system that is meant",
     )

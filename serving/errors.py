@@ -1,66 +1,10 @@
-"""The one error tree of Penstock.
-
-::
-
-    PenstockError
-    ├── ConfigError       a setting, a file or a command line is wrong: whoever wrote it can mend it
-    ├── ContractError     bytes or a message do not keep their contract
-    │   └── RequestRefused  the system answered a request with an error: its code and path are named
-    ├── ServiceError      a broker, a store or a local process did not do its work
-    └── TransportError    a request or a record did not reach its peer, or not in time
-
-Every message has one form, ``expected X, got Y, at Z; do W``, and every part of it can be read back by name.
-"""
+"""The errors that a caller of serving meets; the whole tree is drawn in :mod:`schemas.errors`."""
 
 from __future__ import annotations
 
-from functools import partial
+from schemas.errors import ConfigError, ContractError, PenstockError, ServiceError, TransportError, kind_of
 
-
-class PenstockError(Exception):
-    """Something that was expected did not happen.
-
-    Parameters
-    ----------
-    expected : str
-        What would have been right.
-    got : str
-        What was there instead.
-    where : str
-        The file, setting, topic or address that this is about.
-    do : str
-        The next step for the person who reads it; left out when empty.
-
-    Examples
-    --------
-    >>> print(ServiceError(expected="a broker", got="no answer", where="127.0.0.1:9092", do="run `penstock up`"))
-    expected a broker, got no answer, at 127.0.0.1:9092; run `penstock up`
-    """
-
-    def __init__(self, *, expected: str, got: str, where: str, do: str = "") -> None:
-        self.expected = expected
-        self.got = got
-        self.where = where
-        self.do = do
-        message = f"expected {expected}, got {got}, at {where}"
-        super().__init__(f"{message}; {do}" if do else message)
-
-    @property
-    def kind(self) -> str:
-        """What happened, without where: errors of one kind can be counted together."""
-        return f"expected {self.expected}, got {self.got}"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Let the error travel between processes although its parts are keyword-only."""
-        return (_rebuild, (type(self), self.expected, self.got, self.where, self.do))
-
-
-class ConfigError(PenstockError):
-    """A setting, a file or a command line is wrong."""
-
-
-class ContractError(PenstockError):
-    """Bytes or a message do not keep their contract."""
+__all__ = ["ConfigError", "ContractError", "PenstockError", "RequestRefused", "ServiceError", "TransportError", "kind_of"]
 
 
 class RequestRefused(ContractError):
@@ -80,29 +24,3 @@ class RequestRefused(ContractError):
         self.code = code
         self.path = path
         super().__init__(expected=expected, got=got, where=where, do=do)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Let the error travel between processes although its parts are keyword-only."""
-        parts = {name: getattr(self, name) for name in ("code", "path", "expected", "got", "where", "do")}
-        return (partial(RequestRefused, **parts), ())
-
-
-class ServiceError(PenstockError):
-    """A broker, a store or a local process did not do its work."""
-
-
-class TransportError(PenstockError):
-    """A request or a record did not reach its peer, or not in time."""
-
-
-def kind_of(error: BaseException) -> str:
-    """Return what kind of error this is, in words that many errors share.
-
-    >>> kind_of(TransportError(expected="an answer", got="none", where="request 17")), kind_of(ValueError("request 17"))
-    ('expected an answer, got none', 'ValueError')
-    """
-    return error.kind if isinstance(error, PenstockError) else type(error).__name__
-
-
-def _rebuild(kind: type[PenstockError], expected: str, got: str, where: str, do: str) -> PenstockError:
-    return kind(expected=expected, got=got, where=where, do=do)

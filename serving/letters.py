@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from sys import intern
+from typing import Literal, Self, TypeAlias
 
 import msgspec
 
@@ -14,6 +15,44 @@ from schemas.dlq import DeadLetter, LetterMark, ReasonCode
 State: TypeAlias = Literal["open", "retried", "resolved", "purged"]
 Place: TypeAlias = tuple[str, int]
 """Topic (its full name) and partition."""
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A dead letter without its record: what a list shows, and where the whole of it stands on its topic."""
+
+    letter_id: str
+    reason: ReasonCode
+    expected: str
+    got: str
+    path: str
+    topic: str
+    partition: int
+    offset: int
+    event_id: str | None
+    attempt: int
+    at_ms: int
+    users: tuple[str, ...]
+    stands_at: tuple[int, int]
+    """Partition and offset of `telemetry.dlq`."""
+
+    @classmethod
+    def of(cls, letter: DeadLetter, stands_at: tuple[int, int]) -> Self:
+        """Return what is kept of a dead letter; texts that many share are held once."""
+        return cls(
+            letter_id=letter.letter_id,
+            reason=letter.reason,
+            expected=intern(letter.expected),
+            got=letter.got,
+            path=intern(letter.path),
+            topic=intern(letter.topic),
+            partition=letter.partition,
+            offset=letter.offset,
+            event_id=letter.event_id,
+            attempt=letter.attempt,
+            at_ms=letter.at_ms,
+            users=tuple(sorted(users_of(letter))),
+            stands_at=stands_at,
+        )
 
 
 class Chains:
@@ -28,7 +67,7 @@ class Chains:
 
     Parameters
     ----------
-    letters : Mapping[str, DeadLetter]
+    letters : Mapping[str, Letter]
         All of them by id.
     marks : Iterable[LetterMark]
         What operators did, oldest first.
@@ -36,7 +75,7 @@ class Chains:
         Offset before which every record of a partition was worked on; a partition that is not there is not known.
     """
 
-    def __init__(self, letters: Mapping[str, DeadLetter], marks: Iterable[LetterMark], reached: Mapping[Place, int]) -> None:
+    def __init__(self, letters: Mapping[str, Letter], marks: Iterable[LetterMark], reached: Mapping[Place, int]) -> None:
         self.letters = letters
         self._reached = reached
         self._last: dict[str, LetterMark] = {}
@@ -138,13 +177,13 @@ class Wanted:
             if self._fits(letter) and (self.state is None or chains.state(name) == self.state):
                 yield name
 
-    def _fits(self, letter: DeadLetter) -> bool:
+    def _fits(self, letter: Letter) -> bool:
         return (
             (self.reason is None or letter.reason is self.reason)
             and (self.topic is None or letter.topic in {self.topic, self.prefix + self.topic})
             and (self.since_ms is None or letter.at_ms >= self.since_ms)
             and (self.until_ms is None or letter.at_ms < self.until_ms)
-            and (self.user is None or self.user in users_of(letter))
+            and (self.user is None or self.user in letter.users)
         )
 
 

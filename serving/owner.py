@@ -7,19 +7,21 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Message
 
 from schemas.settings import Settings
 from schemas.system import SystemRecord
-from serving.errors import ConfigError, ContractError, PenstockError, ServiceError
+from serving.broker import TopicMissing
+from serving.errors import ConfigError, ContractError, PenstockError
 from serving.local.home import Home
 from serving.local.processes import write_whole
 from serving.publisher import Publisher
-from serving.ranges import is_passing
-from serving.reading import decoded
+from serving.topic_reader import TopicReader, decoded
 
 TOPIC = "control.system"
 KEY = "system"
@@ -27,8 +29,6 @@ BEAT_S = 5.0
 SILENT_AFTER_S = 20.0
 """A system that has not written for so long counts as one that does not run."""
 _ANSWER_WITHIN_S = 10.0
-_LAST_FEW = 20
-_AGAIN_S = 0.2
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -52,19 +52,29 @@ class Owner(NamedTuple):
 
 def system_id(home: Home) -> str:
     """Return the id of a home's system, made once."""
-    file = home.root / "system.id"
-    with contextlib.suppress(FileNotFoundError):
-        return file.read_text(encoding="ascii").strip()
-    write_whole(file, uuid.uuid4().hex + "\n")
-    return file.read_text(encoding="ascii").strip()
+    if not known_id(home):
+        write_whole(_id_file(home), uuid.uuid4().hex + "\n")
+    return known_id(home)
+
+
+def known_id(home: Home) -> str:
+    """Return the id of a home's system, empty where it has none yet."""
+    try:
+        return _id_file(home).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _id_file(home: Home) -> Path:
+    return home.root / "system.id"
 
 
 def own_record(home: Home, *, up_since_ms: int, running: bool = True) -> SystemRecord:
     """Return what a home's system writes of itself at this moment."""
     return SystemRecord(
         system_id=system_id(home),
-        host=socket.gethostname()[:256],
-        home=str(home.root)[:4_096],
+        host=_host(),
+        home=_place(home),
         up_since_ms=up_since_ms,
         at_ms=time.time_ns() // 1_000_000,
         running=running,
@@ -79,8 +89,11 @@ def newest_owner(settings: Settings) -> Owner | None:
     ServiceError
         If the broker does not answer.
     """
-    with contextlib.closing(_Tail(settings)) as tail:
-        return tail.newest()
+    try:
+        with TopicReader(settings, [TOPIC], new_topic_s=0.0) as reader:
+            return _newest(reader)
+    except TopicMissing:
+        return None
 
 
 def refuse_second(settings: Settings, home: Home, *, take_over: bool) -> None:
@@ -102,31 +115,50 @@ def refuse_second(settings: Settings, home: Home, *, take_over: bool) -> None:
     ServiceError
         If the broker does not answer.
     """
-    owner = newest_owner(settings)
-    now_ms = time.time_ns() // 1_000_000
-    if owner is None or not _is_other(owner, home, now_ms):
-        return
-    if take_over and not owner.runs(now_ms):
-        return
     prefix = f"the prefix {settings.topic_prefix!r}" if settings.topic_prefix else "no prefix"
-    another = "start this one beside it with another PENSTOCK_TOPIC_PREFIX"
-    over = f"or stop it there; {SILENT_AFTER_S:g} s after it is gone, `penstock up --take-over` takes its topics"
-    if not owner.runs(now_ms):
-        over = "or start it from its own home; if that is lost, `penstock up --take-over` takes its topics"
-    raise ConfigError(
+    owner, now_ms = newest_owner(settings), time.time_ns() // 1_000_000
+    if owner is None or not is_other(owner, home, now_ms):
+        return
+    refuse(
+        owner,
+        now_ms,
+        take_over=take_over,
         expected=f"topics that are nobody else's ({prefix})",
-        got=owner.described(now_ms),
         where=f"{settings.topic_prefix}{TOPIC} on {settings.bootstrap_servers}",
-        do=f"{another}, {over}",
+        another="with another PENSTOCK_TOPIC_PREFIX",
     )
 
 
-def _is_other(owner: Owner, home: Home, now_ms: int) -> bool:
-    """Tell whether the topics are another system's; a copy of this home that runs elsewhere is another one."""
-    own = own_record(home, up_since_ms=0)
-    if owner.record.system_id != own.system_id:
+def refuse(owner: Owner, now_ms: int, *, take_over: bool, expected: str, where: str, another: str) -> None:
+    """Refuse what is another system's, unless it is to be taken over and the other one does not run.
+
+    Raises
+    ------
+    ConfigError
+        Which names the other one, what would be nobody's (`another`), and how to take over what is lost.
+    """
+    runs = owner.runs(now_ms)
+    if take_over and not runs:
+        return
+    over = "or start it from its own home; if that is lost, `penstock up --take-over` takes what it had"
+    if runs:
+        over = f"or stop it there; {SILENT_AFTER_S:g} s after it is gone, `penstock up --take-over` takes what it had"
+    raise ConfigError(expected=expected, got=owner.described(now_ms), where=where, do=f"start this one beside it {another}, {over}")
+
+
+def is_other(owner: Owner, home: Home, now_ms: int) -> bool:
+    """Tell whether something is another system's; a copy of this home that runs elsewhere is another one."""
+    if owner.record.system_id != known_id(home):
         return True
-    return owner.runs(now_ms) and (owner.record.host, owner.record.home) != (own.host, own.home)
+    return owner.runs(now_ms) and (owner.record.host, owner.record.home) != (_host(), _place(home))
+
+
+def _host() -> str:
+    return socket.gethostname()[:256]
+
+
+def _place(home: Home) -> str:
+    return str(home.root)[:4_096]
 
 
 class Heart(threading.Thread):
@@ -138,13 +170,16 @@ class Heart(threading.Thread):
         The broker and the prefix.
     home : Home
         Whose system it is.
+    beside : Callable[[SystemRecord], str]
+        Says the same elsewhere, and returns why that is not ours any more, or nothing.
     """
 
-    def __init__(self, settings: Settings, home: Home) -> None:
+    def __init__(self, settings: Settings, home: Home, beside: Callable[[SystemRecord], str]) -> None:
         super().__init__(name="heart", daemon=True)
         self.fault = ""
         self._settings = settings
         self._home = home
+        self._beside = beside
         self._up_since_ms = time.time_ns() // 1_000_000
         self._ended = threading.Event()
         self._claimed = False
@@ -154,10 +189,10 @@ class Heart(threading.Thread):
         while not self._ended.is_set():
             try:
                 with (
-                    contextlib.closing(_Tail(self._settings)) as tail,
+                    TopicReader(self._settings, [TOPIC]) as reader,
                     Publisher(self._settings.kafka(), topic_prefix=self._settings.topic_prefix) as publisher,
                 ):
-                    self._beat(tail, publisher)
+                    self._beat(reader, publisher)
                     return
             except (PenstockError, KafkaException, OSError) as error:
                 _log.warning("could not say that this system runs", error=str(error))
@@ -168,68 +203,32 @@ class Heart(threading.Thread):
         self._ended.set()
         self.join(timeout=_ANSWER_WITHIN_S + 1.0)
 
-    def _beat(self, tail: _Tail, publisher: Publisher) -> None:
+    def _beat(self, reader: TopicReader, publisher: Publisher) -> None:
         while True:
             running = not self._ended.is_set()
-            owner = tail.newest() if self._claimed else None
+            owner = _newest(reader) if self._claimed else None
             now_ms = time.time_ns() // 1_000_000
-            if owner is not None and owner.runs(now_ms) and _is_other(owner, self._home, now_ms):
+            if owner is not None and owner.runs(now_ms) and is_other(owner, self._home, now_ms):
                 self.fault = f"expected topics that are ours, got {owner.described(now_ms)}, at {self._settings.topic_prefix}{TOPIC}"
                 return
-            publisher.publish(TOPIC, KEY, own_record(self._home, up_since_ms=self._up_since_ms, running=running))
+            record = own_record(self._home, up_since_ms=self._up_since_ms, running=running)
+            publisher.publish(TOPIC, KEY, record)
             publisher.flush(_ANSWER_WITHIN_S)
             self._claimed = True
-            if not running:
+            self.fault = self._beside(record)
+            if not running or self.fault:
                 return
             self._ended.wait(BEAT_S)
 
 
-class _Tail:
-    """Reads the topic backwards to the newest record that says whose the topics are; whatever else stands there is passed over."""
+def _newest(reader: TopicReader) -> Owner | None:
+    return reader.newest(TOPIC, _owner_of)
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = settings.topic_prefix + TOPIC
-        own = {"group.id": "penstock.owner", "enable.auto.commit": False, "log_level": 0, "fetch.wait.max.ms": 50}
-        self._consumer = Consumer({**settings.kafka(), **own})
 
-    def newest(self) -> Owner | None:
-        """Return the newest owner; while a broker that has just started elects its leaders, wait."""
-        deadline = time.monotonic() + _ANSWER_WITHIN_S
-        while True:
-            try:
-                return self._look()
-            except KafkaException as error:
-                if not is_passing(error.args[0]) or time.monotonic() > deadline:
-                    raise ServiceError(
-                        expected="whose the topics are", got=error.args[0].str(), where=self._topic, do="look at the broker's log"
-                    ) from None
-            time.sleep(_AGAIN_S)
-
-    def _look(self) -> Owner | None:
-        if self._topic not in self._consumer.list_topics(timeout=_ANSWER_WITHIN_S).topics:
-            return None
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_WITHIN_S)
-        look_back = _LAST_FEW
-        while True:
-            start = max(low, high - look_back)
-            found = self._read(start, high)
-            if found is not None or start == low:
-                return found
-            look_back *= 10
-
-    def _read(self, start: int, end: int) -> Owner | None:
-        found: Owner | None = None
-        self._consumer.assign([TopicPartition(self._topic, 0, start)])
-        deadline = time.monotonic() + _ANSWER_WITHIN_S
-        while self._consumer.position([TopicPartition(self._topic, 0)])[0].offset < end and start < end:
-            message = self._consumer.poll(0.2)
-            if message is None and time.monotonic() > deadline:
-                raise ServiceError(expected="the end of the topic", got="no answer", where=self._topic, do="run `penstock status`")
-            if message is None or message.error() is not None or message.value() is None or message.key() != KEY.encode():
-                continue
-            with contextlib.suppress(ContractError):
-                found = Owner(decoded(SystemRecord, message), message.timestamp()[1])
-        return found
-
-    def close(self) -> None:
-        self._consumer.close()
+def _owner_of(message: Message) -> Owner | None:
+    """Return whose the topics are by a record; None by a deleted one, or one that says nothing of the kind."""
+    if message.value() is None or message.key() != KEY.encode():
+        return None
+    with contextlib.suppress(ContractError):
+        return Owner(decoded(SystemRecord, message), message.timestamp()[1])
+    return None

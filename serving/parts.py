@@ -1,14 +1,17 @@
-"""The parts of the system: the one table of names and programs, and the plan that a supervisor carries out."""
+"""The processes of the system: how many of each part there are, and the plan that a supervisor carries out."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from schemas.topics import PartDeclaration, load_parts, load_topics
 from serving.errors import ConfigError
 from serving.local.home import Home
 from serving.local.processes import write_whole
@@ -22,6 +25,7 @@ _EVERY_PART = {
     "RUST_BACKTRACE": "0",
 }
 STOP_WITHIN_S = 10.0
+WORKERS_AT = "--workers or PENSTOCK_WORKERS_OF"
 HOME_MARK = "PENSTOCK_SUPERVISED"
 """Environment variable that every supervised process carries: the home that it belongs to."""
 
@@ -37,23 +41,18 @@ class PartSpec(msgspec.Struct, frozen=True):
         Run as `python -m module`.
     env : dict of str
         What it finds in its environment beside what every part does.
+    part : str
+        Which part it is a process of; empty: one of its own name.
+    worker, workers : int
+        Which of how many workers it is, where the part is split into shards.
     """
 
     name: str
     module: str
     env: dict[str, str] = {}
-
-
-PARTS = (
-    PartSpec("ingest", "dataflows.ingest"),
-    PartSpec("features", "dataflows.features"),
-    PartSpec("trending", "dataflows.trending"),
-    PartSpec("cooccurrence", "dataflows.cooccurrence"),
-    PartSpec("catalog", "dataflows.catalog"),
-    PartSpec("feed", "dataflows.feed"),
-    PartSpec("labels", "dataflows.labels"),
-    PartSpec("learning", "dataflows.learning"),
-)
+    part: str = ""
+    worker: int = 0
+    workers: int = 1
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         How long they have to end after SIGTERM; then they are killed.
     topic_prefix : str
         In front of every topic and consumer group; it stays with the home, whatever the environment of a later command says.
+    settings : dict of str
+        What else the parts read from the environment (serving.part_settings), secrets hashed.
     """
 
     bootstrap_servers: str
@@ -80,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[PartSpec, ...]
     stop_within_s: float = STOP_WITHIN_S
     topic_prefix: str = ""
+    settings: dict[str, str] = {}
 
 
 def plan_file(home: Home) -> Path:
@@ -100,27 +102,85 @@ def read_plan(home: Home) -> Plan | None:
         return None
 
 
-def choose_parts(*, feed_workers: int = 2, only: Sequence[str] = ()) -> tuple[PartSpec, ...]:
-    """Return the processes to run: the table, with `feed` unfolded into its workers.
+def choose_parts(*, workers: Mapping[str, int] | None = None, only: Sequence[str] = ()) -> tuple[PartSpec, ...]:
+    """Return the processes to run: the table of topics.yaml, each part unfolded into its workers.
+
+    Parameters
+    ----------
+    workers : Mapping of str to int, optional
+        How many processes a part has; those that it does not name have as many as the table says.
+    only : Sequence of str
+        Parts to run; empty: all.
 
     Examples
     --------
-    >>> [part.name for part in choose_parts(only=["ingest", "feed"])]
-    ['ingest', 'feed-0', 'feed-1']
+    >>> [part.name for part in choose_parts(workers={"feed": 3}, only=["ingest", "feed"])]
+    ['ingest', 'feed-0', 'feed-1', 'feed-2']
 
     Raises
     ------
     ConfigError
-        When a name is not in the table, or there would be no feed worker.
+        When a name is not in the table, or a part cannot have so many workers.
     """
-    if feed_workers < 1:
-        raise ConfigError(expected="at least one feed worker", got=str(feed_workers), where="--feed-workers", do="give 1 or more")
-    unknown = [name for name in only if name not in {part.name for part in PARTS}]
+    workers, table = workers or {}, load_parts()
+    _require_known(only, "--only")
+    _require_known(workers, WORKERS_AT)
+    for name, number in workers.items():
+        _require_possible(table[name], number)
+    chosen = [part for part in table.values() if not only or part.name in only]
+    return tuple(process for part in chosen for process in _processes(part, workers.get(part.name, part.workers)))
+
+
+def parse_workers(text: str) -> dict[str, int]:
+    """Read how many workers parts shall have.
+
+    Examples
+    --------
+    >>> parse_workers("feed=4, labels=2")
+    {'feed': 4, 'labels': 2}
+
+    Raises
+    ------
+    ConfigError
+        When the text is not names and whole numbers, or names a part twice.
+    """
+    found: dict[str, int] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, _, number = map(str.strip, entry.partition("="))
+        if not name or name in found or re.fullmatch(r"[0-9]{1,4}", number) is None:
+            raise ConfigError(expected="PART=NUMBER for each part once, such as feed=4", got=entry, where=WORKERS_AT, do="correct it")
+        found[name] = int(number)
+    return found
+
+
+def _require_known(names: Iterable[str], where: str) -> None:
+    table = load_parts()
+    unknown = [name for name in names if name not in table]
     if unknown:
-        names = ", ".join(part.name for part in PARTS)
-        raise ConfigError(expected=f"some of {names}", got=", ".join(unknown), where="--only", do="correct the name")
-    chosen = [part for part in PARTS if not only or part.name in only]
-    return tuple(process for part in chosen for process in _processes(part, feed_workers))
+        raise ConfigError(expected=f"some of {', '.join(table)}", got=", ".join(unknown), where=where, do="correct the name")
+
+
+def _require_possible(part: PartDeclaration, workers: int) -> None:
+    most = shard_partitions(part) if part.scale == "shards" else workers
+    if part.scale == "one" and workers != 1:
+        expected, do = f"1 worker of {part.name}", f"leave it out: {part.why}"
+    elif part.scale == "shards" and not 1 <= workers <= most:
+        expected, do = f"1 to {most} workers of {part.name}", "a worker owns one partition at least; give the topics more in topics.yaml"
+    elif workers < 1:
+        expected, do = f"at least 1 worker of {part.name}", "give 1 or more"
+    else:
+        return
+    raise ConfigError(expected=expected, got=str(workers), where=WORKERS_AT, do=do)
+
+
+def shard_partitions(part: PartDeclaration) -> int:
+    """Return into how many partitions the topics are cut that the workers of a part share among them."""
+    return max(spec.partitions for spec in load_topics().values() if part.name in spec.consumers)
+
+
+def workers_by_part(parts: Iterable[PartSpec]) -> dict[str, int]:
+    """Return how many processes each part has among some."""
+    return dict(Counter(process.part or process.name for process in parts))
 
 
 def environment(plan: Plan, part: PartSpec, home: Path) -> Mapping[str, str]:
@@ -134,6 +194,8 @@ def environment(plan: Plan, part: PartSpec, home: Path) -> Mapping[str, str]:
         "PENSTOCK_TOPIC_PREFIX": plan.topic_prefix,
         "PENSTOCK_PART": part.name,
         "PENSTOCK_METRICS_PORT": "0",
+        "PENSTOCK_WORKER": str(part.worker),
+        "PENSTOCK_WORKERS": str(part.workers),
         HOME_MARK: str(home),
         **part.env,
     }
@@ -144,7 +206,8 @@ def command(part: PartSpec) -> list[str]:
     return [sys.executable, "-P", "-m", part.module]
 
 
-def _processes(part: PartSpec, feed_workers: int) -> list[PartSpec]:
-    if part.name != "feed":
-        return [part]
-    return [PartSpec(f"feed-{number}", part.module, part.env) for number in range(feed_workers)]
+def _processes(part: PartDeclaration, workers: int) -> list[PartSpec]:
+    if part.scale != "shards":
+        return [PartSpec(name, part.module, part=part.name) for name in part.process_names(workers)]
+    names = part.process_names(workers)
+    return [PartSpec(name, part.module, part=part.name, worker=worker, workers=workers) for worker, name in enumerate(names)]

@@ -15,9 +15,9 @@ from schemas.codec import encode
 from schemas.dlq import LARGEST_LETTER
 from schemas.partition import partition_for
 from schemas.topics import DEFAULT_MESSAGE_BYTES, FRAMING_BYTES, load_topics
+from serving.broker import count_partitions
 from serving.checked import checked
 from serving.errors import TransportError
-from serving.wire import count_partitions
 
 _log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from serving.errors import ConfigError, ServiceError
 
 BROKER_WITHIN_S = 4.0
 _LOOKS = 4
+_CONNECT_AGAIN_MS = 500
 _REDIS_WITHIN_S = 3.0
 
 
@@ -26,11 +27,17 @@ class BrokerProbe:
     ----------
     settings : Settings
         Where the broker is.
+    within_s : float
+        Silence for so long is a failure.
+    looks : int
+        Into how many looks that time is divided.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, within_s: float = BROKER_WITHIN_S, looks: int = _LOOKS) -> None:
+        self.within_s = within_s
+        self.looks = looks
         self._why = ""
-        own: dict[str, Any] = {"log_level": 0, "error_cb": self._hear}
+        own: dict[str, Any] = {"log_level": 0, "error_cb": self._hear, "reconnect.backoff.max.ms": _CONNECT_AGAIN_MS}
         self._admin = AdminClient({**settings.kafka(), **own})
 
     def _hear(self, error: KafkaError) -> None:
@@ -38,11 +45,11 @@ class BrokerProbe:
             self._why = error.str()
 
     def failure(self) -> str:
-        """Return why the broker does not answer, empty when it does; a refused connection is told at once, silence after 4 seconds."""
+        """Return why the broker does not answer, empty when it does; a refused connection is told at once."""
         self._why = said = ""
-        for _ in range(_LOOKS):
+        for _ in range(self.looks):
             try:
-                self._admin.list_topics(timeout=BROKER_WITHIN_S / _LOOKS)
+                self._admin.list_topics(timeout=self.within_s / self.looks)
             except KafkaException as error:
                 self._admin.poll(0)  # lets the library tell of the connection itself
                 said = self._why or str(error.args[0].str())
@@ -53,8 +60,8 @@ class BrokerProbe:
         return said
 
 
-def redis_client(settings: Settings, *, patient: bool = True) -> Redis:
-    """Return a client of the store for commands; one that is not patient tries once.
+def redis_client(settings: Settings, *, patient: bool = True, within_s: float = 10.0) -> Redis:
+    """Return a client of the store for commands; one that is not patient tries once, and each answer must come `within_s`.
 
     Raises
     ------
@@ -68,8 +75,8 @@ def redis_client(settings: Settings, *, patient: bool = True) -> Redis:
             settings.redis_url,
             username=settings.redis_username,
             password=None if password is None else password.get_secret_value(),
-            socket_timeout=10,
-            socket_connect_timeout=_REDIS_WITHIN_S,
+            socket_timeout=within_s,
+            socket_connect_timeout=min(within_s, _REDIS_WITHIN_S),
             **once,
         )
     except ValueError:

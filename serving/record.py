@@ -6,37 +6,37 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+from confluent_kafka import Message
 
-from operators.index.segment import SegmentError, checksum
 from operators.replay.columns import PartWriter, Record
 from operators.replay.manifest import (
     REQUESTS,
     RESPONSES,
-    SEGMENT_TOPIC,
-    SEGMENTS,
     SERVED,
     Made,
     Manifest,
+    RecordedArtifact,
     RecordedPart,
-    RecordedSegment,
     digest,
     fingerprint,
 )
 from operators.replay.wholeness import Wholeness
-from schemas.catalog import SegmentAnnounced
+from operators.tables.artifact import Announcement, Artifact, ArtifactError, check, located
+from operators.tables.side import VIEWS
+from operators.tables.view import SideView
+from schemas import headers
 from schemas.codec import DecodeError, decode
 from schemas.settings import CHECKOUT, Settings
-from schemas.topics import load_topics
 from serving.errors import ConfigError
-from serving.ranges import Range, RangeReader
+from serving.topic_reader import Range, TopicReader
 
 SETTLE_S = 1.0
 MARGIN_MS = 5_000
@@ -59,17 +59,13 @@ class Recorded:
         return sum(part.records for part in self.manifest.parts)
 
 
-def side_topics() -> list[str]:
-    """Return the topics that every feed worker reads whole, as topics.yaml tells them."""
-    return [spec.name for spec in load_topics().values() if spec.cleanup == "compact" and "feed" in spec.consumers]
-
-
 def record(
     settings: Settings,
     folder: Path,
     *,
     since_ms: int | None = None,
     on_progress: OnProgress = lambda _topic, _done, _total: None,
+    kinds: Sequence[type[SideView[Any]]] = VIEWS,
 ) -> Recorded:
     """Record the side topics from their beginning, and requests, responses and lineage, up to what is there now.
 
@@ -79,11 +75,15 @@ def record(
     Parameters
     ----------
     settings
-        How to reach the broker, and whose segments and token key these are.
+        How to reach the broker, and whose artifacts and token key these are.
     folder
         Made here; it must not exist, or be empty.
     since_ms
         Requests, responses and lineage from this instant of the broker on; default: all that the broker has.
+    on_progress
+        Told how far it is.
+    kinds
+        The views of a feed worker: their topics are recorded, and the files that artifacts among them announce.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def record(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700, parents=True)
     try:
-        manifest = _Recorder(settings, draft, since_ms, on_progress).run()
+        manifest = _Recorder(settings, draft, since_ms, on_progress, kinds).run()
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
@@ -113,19 +113,22 @@ def record(
 class _Recorder:
     """One recording on its way."""
 
-    def __init__(self, settings: Settings, folder: Path, since_ms: int | None, on_progress: OnProgress) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, since_ms: int | None, on_progress: OnProgress, kinds: Sequence[type[SideView[Any]]]
+    ) -> None:
         self._settings = settings
         self._folder = folder
         self._since_ms = since_ms
         self._on_progress = on_progress
-        self._side = side_topics()
-        self._announced: dict[str, SegmentAnnounced] = {}
+        self._side = [kind.topic for kind in kinds]
+        self._artifacts = {kind.topic: kind for kind in kinds if issubclass(kind, Artifact)}
+        self._announced: dict[tuple[str, str], Announcement] = {}
         self._done = 0
         self._total = 0
 
     def run(self) -> Manifest:
         recorded_ms = time.time_ns() // 1_000_000
-        with closing(RangeReader(self._settings)) as reader:
+        with TopicReader(self._settings, [RESPONSES, SERVED, REQUESTS, *self._side]) as reader:
             ranges = self._ranges(reader)
             self._total = sum(len(one) for one in ranges)
             parts = [self._part(reader, one) for one in ranges]
@@ -136,12 +139,12 @@ class _Recorder:
             secret=secret_fingerprint(self._settings),
             made=_made(),
             parts=parts,
-            segments=[self._segment(one) for one in self._announced.values()],
+            artifacts=[self._copied(topic, one) for (topic, _), one in self._announced.items()],
         )
         manifest.save(self._folder)
         return manifest
 
-    def _ranges(self, reader: RangeReader) -> list[Range]:
+    def _ranges(self, reader: TopicReader) -> list[Range]:
         since = self._since_ms
         responses = reader.ranges(RESPONSES, since_ms=since)
         # A response may be there a moment before its lineage.
@@ -150,15 +153,16 @@ class _Recorder:
         feed = [*reader.ranges(SERVED, since_ms=earlier), *reader.ranges(REQUESTS, since_ms=earlier), *responses]
         return [*feed, *(one for topic in self._side for one in reader.ranges(topic))]
 
-    def _part(self, reader: RangeReader, wanted: Range) -> RecordedPart:
+    def _part(self, reader: TopicReader, wanted: Range) -> RecordedPart:
         file = f"{wanted.topic}-{wanted.partition}.parquet"
         whole = Wholeness(start=0 if wanted.topic in self._side else wanted.start)
         with PartWriter(self._folder / file) as writer:
-            for record in reader.read(wanted):
+            for _, message in reader.read([wanted]):
+                record = _record(message)
                 writer.add(record)
                 whole.saw(record.offset, record.key)
-                if wanted.topic == SEGMENT_TOPIC:
-                    self._announce(record)
+                if wanted.topic in self._artifacts:
+                    self._announce(wanted.topic, record)
                 if record.offset % 1_000 == 0:
                     self._on_progress(wanted.topic, self._done + record.offset + 1 - wanted.start, self._total)
         whole.ended(wanted.end)
@@ -177,30 +181,48 @@ class _Recorder:
             sha256=digest(self._folder / file),
         )
 
-    def _announce(self, record: Record) -> None:
+    def _announce(self, topic: str, record: Record) -> None:
         try:
-            announced = decode(SegmentAnnounced, record.value or b"")
+            announced = cast("Announcement", decode(self._artifacts[topic].message, record.value or b""))
         except DecodeError:
             return
-        self._announced[announced.segment_id] = announced
+        self._announced[topic, announced.path] = announced
 
-    def _segment(self, announced: SegmentAnnounced) -> RecordedSegment:
-        """Copy the files of a segment, if they are there and what was announced."""
-        store, target = (self._settings.home / "segments").resolve(), self._folder / SEGMENTS / announced.path
-        source = (store / announced.path).resolve()
-        why = ""
-        if source.parent != store:
-            why = "its path leads out of the segment store"
+    def _copied(self, topic: str, announced: Announcement) -> RecordedArtifact:
+        """Copy the files of an artifact, if they are there and what was announced."""
+        name = self._artifacts[topic].folder
+        target, why = self._folder / name / announced.path, ""
+        try:
+            source = located(self._settings.home / name, announced)
+        except ArtifactError:
+            why = "its path leads out of the store"
         else:
-            try:
-                shutil.copytree(source, target)
-                if checksum(target) != announced.sha256:
-                    why = "its files are not what was announced"
-            except (OSError, SegmentError, shutil.Error):
-                why = "its files were not in the segment store"
-            if why:
-                shutil.rmtree(target, ignore_errors=True)
-        return RecordedSegment(segment_id=announced.segment_id, path=announced.path, sha256=announced.sha256, copied=not why, why=why)
+            why = _copy(source, target, announced)
+        return RecordedArtifact(topic=topic, path=announced.path, sha256=announced.sha256, copied=not why, why=why)
+
+
+def _copy(source: Path, target: Path, announced: Announcement) -> str:
+    """Copy a folder; return why there is no copy, empty where there is."""
+    try:
+        shutil.copytree(source, target)
+        check(target, announced)
+    except ArtifactError:
+        shutil.rmtree(target, ignore_errors=True)
+        return "its files are not what was announced"
+    except (OSError, ValueError, shutil.Error):
+        shutil.rmtree(target, ignore_errors=True)
+        return "its files were not in the store"
+    return ""
+
+
+def _record(message: Message) -> Record:
+    return Record(
+        offset=int(message.offset() or 0),
+        timestamp_ms=message.timestamp()[1],
+        key=message.key(),
+        value=message.value(),
+        headers=tuple((name, value or b"") for name, value in headers.pairs(message) or ()),
+    )
 
 
 def secret_fingerprint(settings: Settings) -> str | None:

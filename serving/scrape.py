@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import psutil
 
@@ -17,13 +18,17 @@ from serving.watch import Watched, WatchedPart, WatchedRemote, WatchedService
 _TIMEOUT_S = 1.0
 _EAGER_S = 0.2
 _CALM_S = 1.0
+_WAITING = re.compile(r'^penstock_partition_lag\{partition="(\d+)",topic="([^"]*)"\} (\S+)$', re.MULTILINE)
 SILENT_AFTER_S = 20.0
 """A part whose metrics nobody could read for so long (it hangs, or is stopped) counts as not ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What was last read of one process; `last_progress` in Unix seconds, `at` in monotonic ones, `warnings` for people."""
+    """What was last read of one process.
+
+    `last_progress` is in Unix seconds, `at` in monotonic ones, `warnings` are for people; `waiting` is lag by (topic, partition).
+    """
 
     pid: int | None
     at: float
@@ -32,6 +37,7 @@ class Reading:
     last_progress: float | None = None
     memory_mb: float | None = None
     warnings: tuple[str, ...] = ()
+    waiting: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 class Scraper(threading.Thread):
@@ -40,7 +46,7 @@ class Scraper(threading.Thread):
     Parameters
     ----------
     watched : Sequence[Watched]
-        What to read.
+        What to read; it may change between two readings.
     """
 
     def __init__(self, watched: Sequence[Watched]) -> None:
@@ -59,9 +65,12 @@ class Scraper(threading.Thread):
     def run(self) -> None:
         """Read until :meth:`end`."""
         while not self._ended.is_set():
-            for thing in self._watched:
+            watched = list(self._watched)
+            for thing in watched:
                 self.read(thing)
-            calm = all(reading.ready for reading in self._readings.values()) and len(self._readings) == len(self._watched)
+            for gone in self._readings.keys() - {thing.name for thing in watched}:
+                del self._readings[gone]
+            calm = all(reading.ready for reading in self._readings.values()) and len(self._readings) == len(watched)
             self._ended.wait(_CALM_S if calm else _EAGER_S)
 
     def end(self) -> None:
@@ -77,8 +86,10 @@ class Scraper(threading.Thread):
         elif pid is None:
             self._readings.pop(thing.name, None)
         elif isinstance(thing, WatchedService):
-            ready = not thing.failure()
-            self._readings[thing.name] = Reading(pid=pid, at=time.monotonic(), ready=ready, memory_mb=memory_mb(pid))
+            asked_at = time.monotonic()
+            answer = thing.ask()
+            thing.heard(answer, asked_at, time.monotonic())
+            self._readings[thing.name] = Reading(pid=pid, at=time.monotonic(), ready=not answer.failure, memory_mb=memory_mb(pid))
         elif isinstance(thing, WatchedPart):
             text = scrape(thing)
             if text is not None:
@@ -101,6 +112,7 @@ def reading_of(pid: int, exposition: str) -> Reading:
         last_progress=progress if progress > 0.0 else None,
         memory_mb=memory_mb(pid),
         warnings=tuple(silences(found)),
+        waiting={(topic, int(partition)): int(float(lag)) for partition, topic, lag in _WAITING.findall(exposition)},
     )
 
 

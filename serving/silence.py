@@ -1,4 +1,4 @@
-"""What stays silent in the data although every part runs: read from the metrics of ingest."""
+"""What stays silent in the data although every part runs, or is not known: read from the metrics of ingest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 
 LEAST_EVENTS = 100
-"""Fewer events say nothing yet."""
+"""Fewer events say nothing yet; its counters begin at 0 whenever ingest starts."""
 STRANGERS = 0.01
 """Up to this share of the events may be about videos that have just been deleted."""
 SHORT_HORIZON_S = 24 * 3_600
+_INGEST = "penstock_ingest_"
 _SIGNALS = "penstock_ingest_signals_total"
 _CATALOGUE = "penstock_ingest_catalogue"
 _HORIZON = "penstock_ingest_id_horizon_seconds"
@@ -39,6 +40,8 @@ def silences(found: Samples) -> list[str]:
         strangers = events - found.get((_SIGNALS, "listed_videos"), events)
         if strangers > STRANGERS * events:
             said.append(f"{strangers:,.0f} of {events:,.0f} events name a video_id that the catalogue does not have")
+    elif any(name.startswith(_INGEST) for name, _ in found):
+        said.append(f"{f'only {events:.0f}' if events else 'no'} events since ingest started: what they lack is not known")
     horizon_s = found.get((_HORIZON, ""))
     if horizon_s is not None and 0 < horizon_s < SHORT_HORIZON_S:
         said.append(f"event ids are remembered for {horizon_s / 3_600:.1f} h only: a repeat that comes later is counted twice")
@@ -53,7 +56,9 @@ _EVENTS = (
 
 
 def _about_videos(found: Samples) -> list[str]:
-    videos = found.get((_CATALOGUE, "videos"), 0.0)
-    if videos > 0 and found.get((_CATALOGUE, "with_category")) == 0:
+    videos = found.get((_CATALOGUE, "videos"))
+    if videos == 0:
+        return ["no video is in the catalogue: no feed has items"]
+    if videos is not None and found.get((_CATALOGUE, "with_category")) == 0:
         return [f"none of {videos:,.0f} videos has a category: trending by category stays empty"]
     return []

@@ -10,6 +10,28 @@ from serving.local.home import Home
 from serving.local.processes import ProcessMark, write_whole
 
 
+class ShardState(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process owns of the topics that its part reads.
+
+    Parameters
+    ----------
+    worker, workers : int
+        Which of how many it is.
+    partitions : dict of str to list of int
+        Partitions by topic, without the prefix; those of a group may change at any time.
+    state : str
+        The `status` of the process.
+    lag : int
+        Records that wait in these partitions.
+    """
+
+    worker: int
+    workers: int
+    partitions: dict[str, list[int]]
+    state: str
+    lag: int
+
+
 class PartState(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
@@ -20,8 +42,8 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
     pid : int, optional
         None while it does not run.
     status : str
-        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`; of somebody else's broker or store `ready` or
-        `unreachable`.
+        `starting`, `ready`, `restarting`, `crash-looping`, `stopping` or `stopped`; of our own broker or store also `silent`, where it
+        runs and does not answer; of somebody else's `ready` or `unreachable`.
     ready : bool
         Whether it does its work.
     lag : int, optional
@@ -34,6 +56,10 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
         Seconds since it last worked on a record; None: not yet.
     last_words : str
         Why it ended last, or why it is not reachable; empty when neither is so.
+    part : str
+        Which part it is a process of.
+    shards : list of ShardState
+        What it owns; empty while it has not said so, and of what reads no topics.
     """
 
     name: str
@@ -45,6 +71,8 @@ class PartState(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     last_progress_s: float | None = None
     last_words: str = ""
+    part: str = ""
+    shards: list[ShardState] = []
 
 
 class SystemState(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,12 +19,14 @@ import structlog
 
 from schemas.settings import Settings
 from serving.local import Home, LocalKafka, LocalRedis
-from serving.local.processes import ProcessMark, file_lock, port_answers
+from serving.local.processes import ProcessMark, file_lock
 from serving.owner import Heart
-from serving.parts import Plan, environment, plan_file, read_plan
+from serving.owner_store import StoreHeart
+from serving.parts import PartSpec, Plan, environment, plan_file, read_plan
+from serving.pings import WITHIN_S, broker_ping, redis_ping
 from serving.reach import BrokerProbe, redis_client, redis_failure
-from serving.scrape import Scraper
-from serving.state import PartState, SystemState, supervisor_file, write_state
+from serving.scrape import Reading, Scraper
+from serving.state import PartState, ShardState, SystemState, supervisor_file, write_state
 from serving.watch import Watched, WatchedPart, WatchedRemote, WatchedService
 
 _KILL_WITHIN_S = 10.0
@@ -48,18 +50,17 @@ class Supervisor:
     def __init__(self, home: Home, plan: Plan) -> None:
         self._home = home
         self._plan = plan
-        self._parts = [
-            WatchedPart(spec, environment(plan, spec, home.root), home.logs / f"{spec.name}.log", home.run / f"{spec.name}.port")
-            for spec in plan.parts
-        ]
+        self._parts = [self._part(spec) for spec in plan.parts]
         self._settings = Settings(
             home=home.root, bootstrap_servers=plan.bootstrap_servers, redis_url=plan.redis_url, topic_prefix=plan.topic_prefix
         )
-        self._watched: Sequence[Watched] = [*self._services(), *self._parts]
+        self._services = self._watched_services()
+        self._watched: list[Watched] = [*self._services, *self._parts]
         self._scraper = Scraper(self._watched)
-        self._heart = Heart(self._settings, home)
+        self._heart = Heart(self._settings, home, StoreHeart(self._settings, home).beat)
         self._stopping = False
         self._written_at = 0.0
+        self._plan_stamp = 0
 
     def run(self) -> None:
         """Start everything, keep it running, and stop it when SIGTERM or SIGINT comes."""
@@ -68,49 +69,74 @@ class Supervisor:
         self._heart.start()
         try:
             while not (self._stopping or self._heart.fault):
-                now = time.monotonic()
-                for thing in self._watched:
-                    thing.tend(now)
-                if now - self._written_at >= _WRITE_EVERY_S:
+                self._tend()
+                if time.monotonic() - self._written_at >= _WRITE_EVERY_S:
+                    self._follow_plan()
                     self._write()
                 select.select([wake], [], [], _TURN_S)
                 _drain(wake)
         finally:
             if self._heart.fault:
-                _log.error("another system has these topics; the parts are stopped", error=self._heart.fault)
+                _log.error("another system has what is ours; the parts are stopped", error=self._heart.fault)
             self._stopping = True
             self._scraper.end()
-            self._end_parts()
+            self._end(self._parts)
             self._heart.end()
             self._write()
 
-    def _services(self) -> list[Watched]:
+    def _part(self, spec: PartSpec) -> WatchedPart:
+        home = self._home
+        env = environment(self._plan, spec, home.root)
+        return WatchedPart(spec, env, home.logs / f"{spec.name}.log", home.run / f"{spec.name}.port")
+
+    def _follow_plan(self) -> None:
+        """Where the plan has other processes, end those that it has no more, then begin the new ones: shards move between the two."""
+        stamp = _stamp(self._home)
+        plan = read_plan(self._home) if stamp != self._plan_stamp else None
+        self._plan_stamp = stamp
+        if plan is None or plan.parts == self._plan.parts:
+            return
+        self._plan = plan
+        leaving = [part for part in self._parts if part.spec not in plan.parts]
+        staying = {part.spec.name: part for part in self._parts if part not in leaving}
+        _log.info("the plan has changed", ending=[part.name for part in leaving])
+        self._watched[:] = [*self._services, *staying.values()]
+        self._end(leaving)
+        for part in leaving:
+            part.port_file.unlink(missing_ok=True)
+        self._parts = [staying.get(spec.name) or self._part(spec) for spec in plan.parts]
+        self._watched[:] = [*self._services, *self._parts]
+
+    def _watched_services(self) -> list[Watched]:
         kafka, redis = self._plan.kafka_port, self._plan.redis_port
-        store = redis_client(self._settings, patient=False)
-
-        def redis_says() -> str:
-            return redis_failure(store)
-
-        def port_says() -> str:
-            return "" if kafka is not None and port_answers(kafka) else "its port does not answer"
-
+        store = redis_client(self._settings, patient=False, within_s=WITHIN_S)
         return [
             WatchedRemote("kafka", BrokerProbe(self._settings).failure)
             if kafka is None
-            else WatchedService(LocalKafka(self._home, port=kafka), port_says),
-            WatchedRemote("redis", redis_says) if redis is None else WatchedService(LocalRedis(self._home, port=redis), redis_says),
+            else WatchedService(LocalKafka(self._home, port=kafka), broker_ping(self._settings)),
+            WatchedRemote("redis", lambda: redis_failure(store))
+            if redis is None
+            else WatchedService(LocalRedis(self._home, port=redis), redis_ping(self._settings)),
         ]
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
-    def _end_parts(self) -> None:
+    def _end(self, leaving: Sequence[WatchedPart]) -> None:
+        """Ask parts to end, kill what does not, and keep the others running meanwhile."""
         for number, bound_s in ((signal.SIGTERM, self._plan.stop_within_s), (signal.SIGKILL, _KILL_WITHIN_S)):
-            for part in self._parts:
+            for part in leaving:
                 part.signal(number)
             deadline = time.monotonic() + bound_s
-            while any(part.running() for part in self._parts) and time.monotonic() < deadline:
+            while any(part.running() for part in leaving) and time.monotonic() < deadline:
+                if not self._stopping:
+                    self._tend()
                 time.sleep(0.02)
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        for thing in self._watched:
+            thing.tend(now)
 
     def _write(self) -> None:
         self._written_at = time.monotonic()
@@ -131,17 +157,29 @@ class Supervisor:
         reading = self._scraper.reading(thing.name, pid)
         ready = reading is not None and reading.ready
         progress = None if reading is None else reading.last_progress
+        status = self._status(thing, running=pid is not None, ready=ready)
         return PartState(
             name=thing.name,
             pid=pid,
-            status=self._status(thing, running=pid is not None, ready=ready),
+            status=status,
             ready=ready,
             lag=None if reading is None else reading.lag,
             memory_mb=None if reading is None else reading.memory_mb,
             restarts=thing.restarts,
             last_progress_s=None if progress is None else max(0.0, round(time.time() - progress, 1)),
             last_words=thing.last_words,
+            part=(thing.spec.part or thing.name) if isinstance(thing, WatchedPart) else thing.name,
+            shards=self._shards(thing.spec, reading, status) if isinstance(thing, WatchedPart) and reading is not None else [],
         )
+
+    def _shards(self, spec: PartSpec, reading: Reading, status: str) -> list[ShardState]:
+        if not reading.waiting:
+            return []
+        owned: dict[str, list[int]] = {}
+        for topic, partition in sorted(reading.waiting):
+            owned.setdefault(topic.removeprefix(self._plan.topic_prefix), []).append(partition)
+        lag = sum(reading.waiting.values())
+        return [ShardState(worker=spec.worker, workers=spec.workers, partitions=owned, state=status, lag=lag)]
 
     def _status(self, thing: Watched, *, running: bool, ready: bool) -> str:
         if self._stopping:
@@ -152,6 +190,8 @@ class Supervisor:
             return "unreachable"
         if thing.looping:
             return "crash-looping"
+        if running and isinstance(thing, WatchedService) and thing.silent:
+            return "silent"
         return "starting" if running else "restarting"
 
 
@@ -165,6 +205,12 @@ def _wake_on_signals(stop: signal._HANDLER) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     return readable
+
+
+def _stamp(home: Home) -> int:
+    """Return what changes whenever a plan is written; 0 where there is none."""
+    file = plan_file(home)
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def _drain(readable: int) -> None:

@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
 import psutil
 from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
-from schemas.topics import load_topics
+from schemas.topics import load_parts, load_topics
 from serving.connect import contradiction
 from serving.errors import ConfigError, ServiceError
 from serving.local import Home, LocalKafka, LocalRedis
 from serving.local.home import wipe
 from serving.local.processes import ProcessMark, file_lock, rotate, spawn, tail
-from serving.owner import refuse_second
-from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan, read_plan, write_plan
+from serving.owner import refuse_second, system_id
+from serving.owner_store import claim_store, refuse_second_store
+from serving.part_settings import differences, remembered
+from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan, read_plan, workers_by_part, write_plan
 from serving.reach import require_broker, require_redis
 from serving.state import SystemState, read_state, state_file, supervisor_mark
 from serving.topics import apply_topics, plan_topics
@@ -49,7 +52,7 @@ class Wanted:
     stop_within_s : float
         How long parts have to end after SIGTERM.
     take_over : bool
-        Take the topics of another system that is gone for good.
+        Take the topics and the Redis database of another system that is gone for good.
     """
 
     parts: tuple[PartSpec, ...]
@@ -76,16 +79,21 @@ def up(home: Home, wanted: Wanted, say: Say) -> SystemState | None:
     Raises
     ------
     ConfigError
-        When the system runs already with other settings, the home belongs to topics of another prefix, or the topics to another system.
+        When the system runs already with other settings than numbers of workers, the home belongs to topics of another prefix, or the
+        topics or the rows of people to another system: then nothing was made, and nothing started but a local broker or Redis where that
+        is what was asked.
     ServiceError
         When something does not get ready; everything has been stopped again.
     """
+    if supervisor_mark(home) is None:
+        _require_external(home, wanted)
     home.create()
     with file_lock(home.run / "up.lock", timeout_s=_UP_LOCK_WAIT_S):
         if wanted.fresh:
             down(home)
         elif supervisor_mark(home) is not None:
             _require_same(home, wanted)
+            _resize(home, wanted, say)
             return _wait(home) if wanted.wait else read_state(home)
         with _all_or_nothing(home):
             _start(home, wanted, say)
@@ -135,25 +143,47 @@ def _start(home: Home, wanted: Wanted, say: Say) -> None:
     if wanted.redis_url is None:
         say("starting Redis")
         redis.start(fresh=wanted.fresh)
+    settings = _settings(home, wanted, fresh=wanted.fresh)
     plan = Plan(
-        bootstrap_servers=wanted.bootstrap_servers or kafka.bootstrap_servers,
-        redis_url=wanted.redis_url or redis.url,
+        bootstrap_servers=settings.bootstrap_servers,
+        redis_url=settings.redis_url,
         kafka_port=None if wanted.bootstrap_servers else kafka.ports[0],
         redis_port=None if wanted.redis_url else redis.ports[0],
         parts=wanted.parts,
         stop_within_s=wanted.stop_within_s,
-        topic_prefix=_prefix(home, fresh=wanted.fresh),
+        topic_prefix=settings.topic_prefix,
+        settings=remembered(settings, salt=system_id(home)),
     )
-    settings = Settings(home=home.root, bootstrap_servers=plan.bootstrap_servers, redis_url=plan.redis_url, topic_prefix=plan.topic_prefix)
-    require_broker(settings, do="start it, or correct --bootstrap-servers")
-    require_redis(settings, do="start it, or correct --redis-url")
+    require_broker(settings, do="read its log")
     refuse_second(settings, home, take_over=wanted.take_over)
+    claim_store(settings, home, take_over=wanted.take_over, whose_ever=wanted.redis_url is None)
     say("applying topics.yaml")
     admin = AdminClient({**settings.kafka(), "log_level": 0})
     apply_topics(admin, plan_topics(admin, load_topics().values(), prefix=settings.topic_prefix))
     say("starting the parts")
     write_plan(home, plan)
     _supervise(home)
+
+
+def _require_external(home: Home, wanted: Wanted) -> None:
+    """Ask services that exist whether they answer and are nobody else's, before anything is made or started."""
+    settings = _settings(home, wanted, fresh=wanted.fresh)
+    if wanted.bootstrap_servers is not None:
+        require_broker(settings, do="start it, or correct --bootstrap-servers")
+    if wanted.redis_url is not None:
+        require_redis(settings, do="start it, or correct --redis-url")
+        refuse_second_store(settings, home, take_over=wanted.take_over)
+    if wanted.bootstrap_servers is not None:
+        refuse_second(settings, home, take_over=wanted.take_over)
+
+
+def _settings(home: Home, wanted: Wanted, *, fresh: bool) -> Settings:
+    """Return the settings of the parts: the environment's, with the services that are meant and the prefix of the home."""
+    services = {
+        "bootstrap_servers": wanted.bootstrap_servers or LocalKafka(home).bootstrap_servers,
+        "redis_url": wanted.redis_url or LocalRedis(home).url,
+    }
+    return Settings().model_copy(update={"home": home.root, **services, "topic_prefix": _prefix(home, fresh=fresh)})
 
 
 def _prefix(home: Home, *, fresh: bool) -> str:
@@ -179,11 +209,31 @@ def _supervise(home: Home) -> None:
         time.sleep(_POLL_S)
 
 
+def running_workers(home: Home) -> dict[str, int]:
+    """Return how many processes each part of the running system has; nothing where none runs."""
+    plan = read_plan(home)
+    running = {} if plan is None or supervisor_mark(home) is None else workers_by_part(plan.parts)
+    return {name: number for name, number in running.items() if name in load_parts()}
+
+
+def _resize(home: Home, wanted: Wanted, say: Say) -> None:
+    """Write the plan with other numbers of workers; the supervisor sees it and starts those parts anew."""
+    plan = read_plan(home)
+    if plan is None or plan.parts == wanted.parts:
+        return
+    before, after = workers_by_part(plan.parts), workers_by_part(wanted.parts)
+    changed = ", ".join(f"{name} {before[name]} -> {after[name]}" for name in after if after[name] != before[name])
+    say(f"changing the number of workers: {changed}")
+    write_plan(home, msgspec.structs.replace(plan, parts=wanted.parts))
+
+
 def _wait(home: Home) -> SystemState:
     deadline = time.monotonic() + READY_WITHIN_S
+    plan = read_plan(home)
+    names = {LocalKafka.name, LocalRedis.name} | {part.name for part in (() if plan is None else plan.parts)}
     while True:
         state = read_state(home)
-        if state is not None and state.ready:
+        if state is not None and state.ready and {part.name for part in state.parts} == names:
             return state
         if supervisor_mark(home) is None:
             got = "none" if state is None or not state.fault else f"one that ended: {state.fault}"
@@ -226,18 +276,19 @@ def _all_or_nothing(home: Home) -> Iterator[None]:
 
 
 def _require_same(home: Home, wanted: Wanted) -> None:
-    plan = read_plan(home)
-    same = (
-        plan is not None
-        and plan.parts == wanted.parts
-        and wanted.bootstrap_servers in {None if plan.kafka_port else plan.bootstrap_servers}
-        and wanted.redis_url in {None if plan.redis_port else plan.redis_url}
-        and _prefix(home, fresh=False) == plan.topic_prefix
-    )
-    if not same:
+    _prefix(home, fresh=False)
+    plan, settings = read_plan(home), Settings()
+    others = ["a plan that is lost"]
+    if plan is not None:
+        for name in sorted({"bootstrap_servers", "redis_url"} & settings.model_fields_set):
+            if getattr(settings, name) != getattr(plan, name):
+                raise contradiction(home, name, getattr(settings, name), getattr(plan, name))
+        now = remembered(settings, salt=system_id(home))
+        others = differences(plan, parts=wanted.parts, bootstrap_servers=wanted.bootstrap_servers, redis_url=wanted.redis_url, settings=now)
+    if others:
         raise ConfigError(
             expected="a system that is down, or runs with these settings",
-            got="one that runs with others",
+            got=f"one that runs with {', '.join(others)}",
             where=str(home.root),
             do="run `penstock down` first",
         )

@@ -21,8 +21,8 @@ from schemas.features import EntityCounters, UserState
 from schemas.settings import Settings
 from schemas.telemetry import Event
 from serving.errors import ContractError
-from serving.reading import TopicReader, decoded
 from serving.recount import Recount, Wrong
+from serving.topic_reader import TopicReader, decoded
 
 RAW, EVENTS, LETTERS, ENTITIES = "telemetry.raw", "telemetry.events", "telemetry.dlq", "features.items"
 _WHOLE_RECORD = -1

@@ -18,6 +18,7 @@ from serving.errors import PenstockError
 from serving.local.processes import rotate, tail
 from serving.local.service import LocalService
 from serving.parts import PartSpec, command
+from serving.pings import Answer, Ask
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -25,6 +26,8 @@ LOOPING_AFTER = 3
 """Ends in a row, none after a stable run, that make a crash loop."""
 STABLE_AFTER_S = 20.0
 """A part that ran for this long is started again as if it had never ended."""
+HUNG_AFTER_S = 15.0
+"""A local service that did not answer for so long is killed and started again."""
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 15.0
 
@@ -96,7 +99,7 @@ class WatchedPart:
         self.restarts = 0
         self.last_words = ""
         self.port_file = port_file
-        self._spec = spec
+        self.spec = spec
         self._env = env
         self._log = log
         self._backoff = Backoff()
@@ -143,7 +146,7 @@ class WatchedPart:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with open(os.open(self._log, flags, 0o600), "ab") as log:
             self._process = subprocess.Popen(
-                command(self._spec), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command(self.spec), env=self._env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
 
     def _ended(self, now: float, how: str) -> None:
@@ -157,18 +160,20 @@ class WatchedPart:
 class WatchedService:
     """The local broker or store: not a child, looked for by its mark, started again on a thread since that takes seconds.
 
+    It is started again when it has ended, and when it runs and does not answer: then its process, and no other, is killed first.
+
     Parameters
     ----------
     service : LocalService
         With a fixed port, so that it comes back where its clients look for it.
-    failure : Callable[[], str]
-        Asks it, and returns why it does not answer, or nothing.
+    ask : Callable[[], Answer]
+        Asks it.
     """
 
-    def __init__(self, service: LocalService, failure: Callable[[], str]) -> None:
+    def __init__(self, service: LocalService, ask: Ask) -> None:
         self.name = service.name
         self.service = service
-        self.failure = failure
+        self.ask = ask
         self.restarts = 0
         self.last_words = ""
         self._backoff = Backoff()
@@ -176,6 +181,8 @@ class WatchedService:
         self._started_at = 0.0
         self._next_start_at: float | None = None
         self._starter: threading.Thread | None = None
+        self._silent_since: float | None = None
+        self._hangs = False
 
     @property
     def pid(self) -> int | None:
@@ -187,9 +194,29 @@ class WatchedService:
         """Whether it ends again and again."""
         return self._backoff.looping
 
+    @property
+    def silent(self) -> bool:
+        """Whether it runs and did not answer when it was last asked."""
+        return self._silent_since is not None
+
+    def heard(self, answer: Answer, asked_at: float, now: float) -> None:
+        """Take note of an answer, or of none; while it starts, none is expected."""
+        if self._is_starting():
+            return
+        if answer.silent:
+            self._silent_since = asked_at if self._silent_since is None else self._silent_since
+            self._hangs = now - self._silent_since >= HUNG_AFTER_S
+            self.last_words = answer.failure
+        elif self._silent_since is not None:
+            self._silent_since, self._hangs, self.last_words = None, False, ""
+
     def tend(self, now: float) -> None:
-        """Notice an end, start again when it is time."""
-        if (self._starter is not None and self._starter.is_alive()) or self.service.running():
+        """Notice an end, start again when it is time; kill what hangs."""
+        if self._is_starting():
+            return
+        if self.service.running():
+            if self._hangs:
+                self._on_thread(self._kill)
             return
         if self._next_start_at is None:
             self.last_words = self._failure or last_words(self.service.log)
@@ -199,8 +226,22 @@ class WatchedService:
         if now >= self._next_start_at:
             self.restarts += 1
             self._next_start_at = None
-            self._starter = threading.Thread(target=self._start, name=f"start-{self.name}", daemon=True)
-            self._starter.start()
+            self._on_thread(self._start)
+
+    def _is_starting(self) -> bool:
+        return self._starter is not None and self._starter.is_alive()
+
+    def _on_thread(self, work: Callable[[], None]) -> None:
+        self._starter = threading.Thread(target=work, name=f"start-{self.name}", daemon=True)
+        self._starter.start()
+
+    def _kill(self) -> None:
+        self._failure = f"it did not answer for {HUNG_AFTER_S:g} s, and was killed"
+        try:
+            self.service.kill()
+        except PenstockError as error:
+            _log.warning("service hangs and cannot be killed", part=self.name, error=str(error))
+        self._silent_since, self._hangs = None, False
 
     def _start(self) -> None:
         self._failure = ""
@@ -208,6 +249,7 @@ class WatchedService:
             self.service.start()
         except PenstockError as error:
             self._failure = str(error)
+        self._silent_since, self._hangs = None, False
         self._started_at = time.monotonic()
 
 

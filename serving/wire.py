@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import stamina
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer
 from opentelemetry import propagate
 
 from schemas import headers
 from schemas.feed import FeedRequest
-from serving.errors import TransportError
+from serving.broker import make_consumer
 
 _ATTEMPT_DIGITS = 4
-_LOOKS = 5
-_LOOK_EVERY_S = 0.2
 _FLUSH_S = 1.0
 
 _log = logging.getLogger(__name__)
@@ -78,56 +74,5 @@ def disconnect(producer: Producer, consumer: Consumer) -> None:
 
 def reply_consumer(kafka: Mapping[str, str], client_id: str) -> Consumer:
     """Return the consumer of a client's own reply partition: outside of any group's work, quick to look again."""
-    own = {
-        "group.id": f"penstock.client.{client_id}",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "latest",
-        "fetch.queue.backoff.ms": 2,
-        "fetch.wait.max.ms": 100,
-    }
-    return Consumer(dict(kafka) | own, logger=_log)
-
-
-def count_partitions(client: Consumer | Producer, topic: str) -> int:
-    """Return how many partitions a topic has.
-
-    Raises
-    ------
-    TransportError
-        If the broker does not answer or has no such topic.
-    """
-    for attempt in range(_LOOKS):
-        try:
-            metadata = client.list_topics(topic, timeout=10).topics[topic]
-        except KafkaException as error:
-            raise unreachable(error) from None
-        failure = metadata.error
-        if failure is None:
-            return len(metadata.partitions)
-        if failure.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            break
-        if attempt < _LOOKS - 1:
-            time.sleep(_LOOK_EVERY_S)  # a topic just made is not known at once
-    raise TransportError(expected=f"the topic {topic}", got=failure.str(), where="the broker", do="run `penstock topics apply`")
-
-
-def end_of(consumer: Consumer, topic: str, partition: int) -> int:
-    """Return the offset after the last record of a partition; raises as `count_partitions` does."""
-    return bounds_of(consumer, topic, partition)[1]
-
-
-def bounds_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """Return the first offset that a partition has and the one after its last; raises as `count_partitions` does."""
-    try:
-        for attempt in stamina.retry_context(on=KafkaException, attempts=None, timeout=10):  # a topic just made has no leader yet
-            with attempt:
-                low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-    except KafkaException as error:
-        raise unreachable(error) from None
-    return int(low), int(end)
-
-
-def unreachable(error: KafkaException) -> TransportError:
-    """Say that the broker does not answer."""
-    detail = error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
-    return TransportError(expected="an answer of the broker", got=detail, where="bootstrap.servers", do="run `penstock status`")
+    own: dict[str, str | int | bool] = {"auto.offset.reset": "latest", "fetch.queue.backoff.ms": 2, "fetch.wait.max.ms": 100}
+    return make_consumer(kafka, f"penstock.client.{client_id}", own)

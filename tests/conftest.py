@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from redis import Redis
 
 from serving.local import Home, LocalKafka, LocalRedis
 
@@ -56,13 +57,21 @@ def kafka(home: Home) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def redis_url(home: Home) -> Iterator[str]:
-    """URL of a real, empty Redis."""
+def redis_server(home: Home) -> Iterator[str]:
+    """URL of a real Redis."""
     server = LocalRedis(home, port=0)
     try:
         yield server.start()
     finally:
         server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """URL of a real Redis, emptied for this test."""
+    with Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
 
 
 @pytest.fixture(scope="session")

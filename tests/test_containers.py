@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from serving.errors import ConfigError
 from serving.local import kafka as local_kafka
-from serving.parts import choose_parts
+from serving.manifests import with_parts
+from serving.parts import STOP_WITHIN_S, PartSpec, choose_parts
 
 ROOT = Path(__file__).resolve().parents[1]
 # named by the image itself or by its listeners, not by choice
@@ -36,15 +38,30 @@ def compose() -> dict[str, Any]:
     return loaded
 
 
-def test_there_is_one_service_for_each_part(compose: dict[str, Any]) -> None:
-    services = compose["services"]
-    parts = choose_parts()
+def test_the_parts_are_those_of_the_table_as_penstock_deploy_writes_them(compose: dict[str, Any]) -> None:
+    services, parts = compose["services"], choose_parts()
     assert services.keys() == {part.name for part in parts} | {"kafka", "redis", "topics", "penstock"}
     for part in parts:
         service = services[part.name]
         assert service["command"] == ["python", "-m", part.module]
-        assert service["environment"]["PENSTOCK_PART"] == part.name
-        assert f":{service['environment']['PENSTOCK_METRICS_PORT']}/metrics" in service["healthcheck"]["test"][-1]
+        assert f":{service['environment']['PENSTOCK_METRICS_PORT']}/ready" in service["healthcheck"]["test"][-1]
+        assert int(service["stop_grace_period"].removesuffix("s")) > STOP_WITHIN_S
+    written = (ROOT / "docker-compose.yml").read_text()
+    assert with_parts(written, parts, where="docker-compose.yml") == written
+
+
+def test_each_worker_is_a_service_that_knows_its_number() -> None:
+    two = [PartSpec(f"spread-{n}", "dataflows.spread", part="spread", worker=n, workers=2) for n in range(2)]
+    written = with_parts((ROOT / "docker-compose.yml").read_text(), two, where="docker-compose.yml")
+    services = yaml.safe_load(written)["services"]
+    assert services.keys() == {"spread-0", "spread-1", "kafka", "redis", "topics", "penstock"}
+    assert [(services[one.name]["environment"]["PENSTOCK_WORKER"], one.worker) for one in two] == [(0, 0), (1, 1)]
+    assert services["spread-1"]["environment"]["PENSTOCK_WORKERS"] == 2
+
+
+def test_a_compose_file_without_a_place_for_the_parts_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected the lines .*, got a file without them, at x.yml"):
+        with_parts("services: {}\n", choose_parts(), where="x.yml")
 
 
 def test_the_broker_is_set_up_as_the_local_one(compose: dict[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from dataflows.kafka.batch import Batch, Offsets, RequestBatch, SideBatch
 from dataflows.kafka.clients import Properties
-from dataflows.kafka.errors import TransportError
 from dataflows.kafka.group import GroupSource
 from dataflows.kafka.outgoing import Outgoing, outgoing_letter
 from dataflows.kafka.shutdown import Shutdown
 from dataflows.kafka.sink import KafkaSink, send
 from dataflows.kafka.sizes import Sizes
 from dataflows.kafka.source import KafkaSource
+from schemas.errors import TransportError
 from schemas.partition import partition_for
 
 __all__ = [

@@ -9,8 +9,8 @@ from typing import TypeAlias
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin._metadata import ClusterMetadata
 
-from dataflows.kafka.errors import TransportError
 from dataflows.logs import Quiet
+from schemas.errors import TransportError
 
 Properties: TypeAlias = Mapping[str, str | int | float | bool]
 """librdkafka properties: ``bootstrap.servers``, security, and whatever else must differ from our defaults."""
@@ -32,35 +32,6 @@ CONSUMER: Properties = {
     "queued.max.messages.kbytes": 16_384,
     "auto.offset.reset": "error",
 }
-
-PASSING = frozenset(
-    {
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.ILLEGAL_GENERATION,
-    }
-)
-"""Errors that librdkafka gets over by itself: brokers restart, leaders and coordinators move, members rejoin."""
-
-
-def is_passing(error: KafkaError) -> bool:
-    """Return whether the client will get over this error without us."""
-    return not error.fatal() and (error.retriable() or error.code() in PASSING)
-
-
-def is_missing(error: KafkaError) -> bool:
-    """Return whether the broker does not know the topic, which may be new and not spread yet."""
-    return error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 
 
 class Faults:
@@ -95,14 +66,14 @@ class Faults:
             When the client cannot go on.
         """
         if self._fatal is not None:
-            text = f"expected a working client, got fatal {self._fatal.name()}: {self._fatal.str()}, at {self.where}"
-            raise TransportError(text)
+            got = f"fatal {self._fatal.name()}: {self._fatal.str()}"
+            raise TransportError(expected="a working client", got=got, where=self.where)
 
 
-def make_consumer(connection: Properties, own: Properties, faults: Faults, on_commit: OnCommit) -> Consumer:
+def make_consumer(connection: Properties, own: Properties, faults: Faults, on_commit: OnCommit | None = None) -> Consumer:
     """Return a consumer: our defaults, then the connection's properties, then what must not differ."""
     fixed = {"enable.auto.commit": False, "enable.auto.offset.store": False, "allow.auto.create.topics": False}
-    callbacks = {"error_cb": faults, "on_commit": on_commit}
+    callbacks = {"error_cb": faults} if on_commit is None else {"error_cb": faults, "on_commit": on_commit}
     logger.addFilter(_is_news)
     return Consumer({**CONSUMER, **connection, **fixed, **own, **callbacks}, logger=logger)
 

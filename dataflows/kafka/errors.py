@@ -1,13 +1,10 @@
-"""What a Kafka source or sink raises when the broker cannot give or take what it must."""
+"""What librdkafka says inside an exception.
+
+A source or sink raises ``schemas.errors.TransportError`` where retrying inside the client cannot heal a fault of the broker. The flow ends;
+whoever supervises it starts it again, and it resumes from its last closed epoch.
+"""
 
 from confluent_kafka import KafkaError, KafkaException
-
-
-class TransportError(RuntimeError):
-    """A broker fault that retrying inside the client cannot heal.
-
-    The flow ends; whoever supervises it starts it again, and it resumes from its last closed epoch.
-    """
 
 
 def cause(exception: KafkaException) -> KafkaError:

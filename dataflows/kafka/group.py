@@ -7,7 +7,7 @@ from bytewax.inputs import DynamicSource
 
 from dataflows.kafka.batch import Offsets, RequestBatch, SideBatch
 from dataflows.kafka.clients import Properties
-from dataflows.kafka.member import GroupPart
+from dataflows.kafka.member import GroupPart, Membership
 from dataflows.kafka.shutdown import Shutdown
 
 
@@ -85,22 +85,22 @@ class GroupSource(DynamicSource[SideBatch | RequestBatch]):
         if batch_size < 1 or side_batch_size < 1:
             text = f"expected 1 or more, got {batch_size} and {side_batch_size}, at batch_size and side_batch_size"
             raise ValueError(text)
-        self.connection = connection
-        self.topic = topic
-        self.group = group
-        self.side_topics = tuple(side_topics)
-        self.side_start = dict(side_start or {})
-        self.instance_id = instance_id
-        self.session_timeout = session_timeout
-        self.batch_size = batch_size
-        self.side_batch_size = side_batch_size
-        self.wait = wait
-        self.drain = drain
-        self.on_turn = on_turn
-        self.shutdown = shutdown or Shutdown()
-        self.start_timeout = start_timeout
-        self.read = 0
-        self.last_lag: Offsets = {}
+        self.membership = Membership(
+            connection=connection,
+            topic=topic,
+            group=group,
+            side_topics=tuple(side_topics),
+            side_start=dict(side_start or {}),
+            instance_id=instance_id,
+            session_timeout=session_timeout,
+            batch_size=batch_size,
+            side_batch_size=side_batch_size,
+            wait=wait,
+            drain=drain,
+            on_turn=on_turn,
+            shutdown=shutdown or Shutdown(),
+            start_timeout=start_timeout,
+        )
         self._part: GroupPart | None = None
 
     @property
@@ -120,11 +120,11 @@ class GroupSource(DynamicSource[SideBatch | RequestBatch]):
 
     def lag(self) -> Offsets:
         """Return, per (topic, partition), what is left: requests not done and side messages not read; at most a second old."""
-        return dict(self.last_lag)
+        return dict(self.membership.lag)
 
     def done(self, topic: str, partition: int, offset: int) -> None:
         """Note that a request is done: it was answered, or dropped for good. Unknown ones are ignored."""
-        if self._part is not None and topic == self.topic:
+        if self._part is not None and topic == self.membership.topic:
             self._part.done(partition, offset)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> GroupPart:
@@ -138,5 +138,5 @@ class GroupSource(DynamicSource[SideBatch | RequestBatch]):
         if worker_count != 1:
             text = f"expected 1 worker, got {worker_count}, at {step_id}; start more processes, they share the group"
             raise ValueError(text)
-        self._part = GroupPart(self, step_id)
+        self._part = GroupPart(self.membership, step_id)
         return self._part

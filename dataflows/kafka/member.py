@@ -1,8 +1,8 @@
 """One member of a consumer group: its share of the requests, what of it is not done, and the side topics that it reads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from bytewax.inputs import StatelessSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -11,46 +11,65 @@ from dataflows.kafka.batch import Offsets, RequestBatch, SideBatch
 from dataflows.kafka.clients import (
     Deadline,
     Faults,
+    Properties,
     close,
-    is_missing,
-    is_passing,
     logger,
     make_consumer,
     part_errors,
     read_batch,
 )
 from dataflows.kafka.commits import Commits, commit_now, lags
-from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.errors import cause
 from dataflows.kafka.outstanding import Outstanding
-from dataflows.kafka.reader import AT_ONCE, KafkaPart
-from dataflows.kafka.source import KafkaSource
-
-if TYPE_CHECKING:
-    from dataflows.kafka.group import GroupSource
+from dataflows.kafka.reader import AT_ONCE, KafkaPart, Reading
+from dataflows.kafka.shutdown import Shutdown
+from schemas.broker_errors import is_missing, is_passing
+from schemas.errors import TransportError
 
 LEAVE_S = 2.0
 
 
+@dataclass(kw_only=True)
+class Membership:
+    """What a member reads and how, as the parameters of ``GroupSource`` say, and how far it has come."""
+
+    connection: Properties
+    topic: str
+    group: str
+    side_topics: Sequence[str]
+    side_start: Offsets
+    instance_id: str | None
+    session_timeout: timedelta
+    batch_size: int
+    side_batch_size: int
+    wait: timedelta
+    drain: timedelta
+    on_turn: Callable[[], None] | None
+    shutdown: Shutdown
+    start_timeout: timedelta
+    lag: Offsets = field(default_factory=dict)
+
+
 class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
-    """The part of a :class:`GroupSource`: the member, the reader of the side topics, and what is not done yet.
+    """The part of a ``GroupSource``: the member, the reader of the side topics, and what is not done yet.
 
     Parameters
     ----------
-    source
-        What to read and how.
+    membership
+        What to read and how; told how far it has come.
     where
         Which part this is, for logs and errors.
     """
 
-    def __init__(self, source: "GroupSource", where: str) -> None:
+    def __init__(self, membership: Membership, where: str) -> None:
         self.joined = False
         self.owned: dict[int, Outstanding | None] = {}
-        self._source = source
+        self._membership = membership
         self._where = where
         self._faults = Faults(f"{where}.requests")
-        self._side = _side_reader(source, where)
+        self._side = _side_reader(membership, where)
         self._consumer: Consumer | None = None
-        self._patience = Deadline(source.start_timeout.total_seconds())
+        self._patience = Deadline(membership.start_timeout.total_seconds())
         self._drain: Deadline | None = None
         self._commits = Commits()
         self._is_leaving = False
@@ -70,21 +89,21 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         TransportError
             When a client or a partition cannot go on.
         """
-        source = self._source
-        if source.on_turn is not None:
-            source.on_turn()
-        if source.shutdown.requested:
+        membership = self._membership
+        if membership.on_turn is not None:
+            membership.on_turn()
+        if membership.shutdown.requested:
             return self._finish()
         turn: list[SideBatch | RequestBatch] = []
         if self._side is not None:
-            news = self._side.read(source.side_batch_size, 0.0 if self._side.caught_up else 0.02)
+            news = self._side.read(membership.side_batch_size, 0.0 if self._side.caught_up else 0.02)
             if news:
                 turn.append(SideBatch(news))
         if self._consumer is None:
             if self.caught_up:
                 self._consumer = self._join()
             return turn
-        requests = self._read(self._consumer, 0.0 if turn else source.wait.total_seconds())
+        requests = self._read(self._consumer, 0.0 if turn else membership.wait.total_seconds())
         if requests:
             turn.append(RequestBatch(requests))
         self._show(self._consumer)
@@ -108,18 +127,18 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
             self._side.close()
 
     def _join(self) -> Consumer:
-        source = self._source
+        membership = self._membership
         own: dict[str, str | int] = {
-            "group.id": source.group,
+            "group.id": membership.group,
             "partition.assignment.strategy": "cooperative-sticky",
-            "session.timeout.ms": int(source.session_timeout.total_seconds() * 1000),
-            "heartbeat.interval.ms": max(100, int(source.session_timeout.total_seconds() * 1000 / 6)),
+            "session.timeout.ms": int(membership.session_timeout.total_seconds() * 1000),
+            "heartbeat.interval.ms": max(100, int(membership.session_timeout.total_seconds() * 1000 / 6)),
             "auto.offset.reset": "earliest",
         }
-        if source.instance_id is not None:
-            own["group.instance.id"] = source.instance_id
-        consumer = make_consumer(source.connection, own, self._faults, self._commits.on_commit)
-        consumer.subscribe([source.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        if membership.instance_id is not None:
+            own["group.instance.id"] = membership.instance_id
+        consumer = make_consumer(membership.connection, own, self._faults, self._commits.on_commit)
+        consumer.subscribe([membership.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         return consumer
 
     def _leave(self, consumer: Consumer) -> None:
@@ -137,7 +156,7 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         close(consumer)
 
     def _read(self, consumer: Consumer, wait_s: float) -> list[Message]:
-        messages, bad = part_errors(read_batch(consumer, self._source.batch_size, wait_s))
+        messages, bad = part_errors(read_batch(consumer, self._membership.batch_size, wait_s))
         self._faults.raise_fatal()
         for event in bad:
             self._on_error(event.error())
@@ -147,7 +166,6 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         for partition, offset in zip(map(Message.partition, messages), map(Message.offset, messages), strict=True):
             if partition is not None and offset is not None:
                 self._track(partition, offset)
-        self._source.read += len(messages)
         return messages
 
     def _track(self, partition: int, offset: int) -> None:
@@ -160,8 +178,8 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         if error is None:
             return
         if not is_passing(error) and not (is_missing(error) and not self._patience.over):
-            text = f"expected requests, got {error.name()}: {error.str()}, at {self._source.topic} of {self._where}"
-            raise TransportError(text)
+            where = f"{self._membership.topic} of {self._where}"
+            raise TransportError(expected="requests", got=f"{error.name()}: {error.str()}", where=where)
         logger.warning("%s: %s", self._where, error.str())
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -185,7 +203,7 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
         return {part.partition: self.owned.pop(part.partition, None) for part in partitions}
 
     def _committable(self, parts: Mapping[int, Outstanding | None]) -> Offsets:
-        topic = self._source.topic
+        topic = self._membership.topic
         return {(topic, partition): part.commit_offset for partition, part in parts.items() if part is not None}
 
     def _show(self, consumer: Consumer) -> None:
@@ -194,26 +212,26 @@ class GroupPart(StatelessSourcePartition[SideBatch | RequestBatch]):
             return
         reached = self._committable(self.owned)
         side = {} if self._side is None else self._side.lag()
-        self._source.last_lag = {**side, **lags(consumer, reached)}
+        self._membership.lag = {**side, **lags(consumer, reached)}
         self._commits.commit(consumer, reached)
 
     def _finish(self) -> list[SideBatch | RequestBatch]:
         if self._drain is None:
-            self._drain = Deadline(self._source.drain.total_seconds())
+            self._drain = Deadline(self._membership.drain.total_seconds())
         if self._drain.over or not any(self.owned.values()):
             raise StopIteration
         return []
 
 
-def _side_reader(source: "GroupSource", where: str) -> KafkaPart | None:
-    if not source.side_topics:
+def _side_reader(membership: Membership, where: str) -> KafkaPart | None:
+    if not membership.side_topics:
         return None
-    side = KafkaSource(
-        source.connection,
-        source.side_topics,
+    side = Reading(
+        connection=membership.connection,
+        topics=membership.side_topics,
         group=None,
-        start=source.side_start,
+        start=membership.side_start,
         out_of_range="earliest",
-        start_timeout=source.start_timeout,
+        start_timeout=membership.start_timeout,
     )
     return KafkaPart(side, f"{where}.side", {}, watch_end=True)

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
 
 from bytewax.inputs import StatefulSourcePartition
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -15,19 +16,17 @@ from dataflows.kafka.clients import (
     Properties,
     close,
     count_partitions,
-    is_missing,
-    is_passing,
     logger,
     make_consumer,
     part_errors,
     read_batch,
 )
 from dataflows.kafka.commits import Commits, as_partitions, lags, positions
-from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.errors import cause
+from dataflows.kafka.shutdown import Shutdown
 from dataflows.kafka.turns import Turns
-
-if TYPE_CHECKING:
-    from dataflows.kafka.source import KafkaSource
+from schemas.broker_errors import is_missing, is_passing
+from schemas.errors import TransportError
 
 Start: TypeAlias = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
 """Where to start without a snapshot; a partition that a mapping does not name starts at its earliest message."""
@@ -38,13 +37,33 @@ AT_ONCE = datetime(2000, 1, 1, tzinfo=UTC)
 LOOKUP_S = 2.0
 
 
+@dataclass(kw_only=True)
+class Reading:
+    """What is read and how, as the parameters of ``KafkaSource`` say, and how far it has come."""
+
+    connection: Properties
+    topics: Sequence[str]
+    group: str | None
+    partitions: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    start: Start = "earliest"
+    end: Literal["never", "reached"] = "never"
+    batch_size: int = 1_000
+    wait: timedelta = timedelta(milliseconds=20)
+    out_of_range: Literal["raise", "earliest"] = "raise"
+    shutdown: Shutdown = field(default_factory=Shutdown)
+    start_timeout: timedelta = timedelta(seconds=60)
+    read: int = 0
+    gaps: int = 0
+    lag: Offsets = field(default_factory=dict)
+
+
 class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
-    """The part of a :class:`KafkaSource`: its consumer and its position.
+    """The part of a ``KafkaSource``: its consumer and its position.
 
     Parameters
     ----------
-    source
-        What to read and how.
+    reading
+        What to read and how; told how far it has come.
     where
         Which part this is, for logs and errors.
     resume
@@ -53,8 +72,8 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         Whether to note when each partition has once been read to its end.
     """
 
-    def __init__(self, source: "KafkaSource", where: str, resume: Offsets, *, watch_end: bool = False) -> None:
-        self._source = source
+    def __init__(self, reading: Reading, where: str, resume: Offsets, *, watch_end: bool = False) -> None:
+        self._reading = reading
         self._faults = Faults(where)
         self._next = dict(resume)
         self._commits = Commits()
@@ -62,12 +81,12 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         self._turns = Turns()
         self._paused: set[tuple[str, int]] = set()
         self._is_open = False
-        self._patience = Deadline(source.start_timeout.total_seconds())
+        self._patience = Deadline(reading.start_timeout.total_seconds())
         own: Properties = {
-            "group.id": source.group or "penstock.shows.nothing",
-            "enable.partition.eof": watch_end or source.end == "reached",
+            "group.id": reading.group or "penstock.shows.nothing",
+            "enable.partition.eof": watch_end or reading.end == "reached",
         }
-        self._consumer = make_consumer(source.connection, own, self._faults, self._commits.on_commit)
+        self._consumer = make_consumer(reading.connection, own, self._faults, self._commits.on_commit)
 
     @property
     def caught_up(self) -> bool:
@@ -84,10 +103,10 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         TransportError
             When the client or a partition cannot go on.
         """
-        source = self._source
-        if source.shutdown.requested or (source.end == "reached" and self.caught_up):
+        reading = self._reading
+        if reading.shutdown.requested or (reading.end == "reached" and self.caught_up):
             raise StopIteration
-        messages = self.read(source.batch_size, source.wait.total_seconds())
+        messages = self.read(reading.batch_size, reading.wait.total_seconds())
         return [Batch(messages)] if messages else []
 
     def read(self, most: int, wait_s: float) -> list[Message]:
@@ -107,13 +126,13 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         messages = self._turns.take(new, most)
         self._next.update(Batch(messages).next_offsets())
         self._hold_back()
-        self._source.read += len(messages)
+        self._reading.read += len(messages)
         self._show()
         return messages
 
     def lag(self) -> Offsets:
         """Return the messages left to read, per (topic, partition), at most a second old."""
-        return self._source.lag()
+        return dict(self._reading.lag)
 
     def next_awake(self) -> datetime:
         """Return a time that has passed."""
@@ -125,7 +144,7 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
 
     def close(self) -> None:
         """Show the last position and leave."""
-        if self._is_open and self._source.group is not None:
+        if self._is_open and self._reading.group is not None:
             self._commits.finish(self._consumer, self.snapshot())
         close(self._consumer)
 
@@ -147,19 +166,20 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
             time.sleep(0.05)
             return
         last = "" if self._faults.last is None else f" ({self._faults.last.str()})"
-        text = (
-            f"expected topics {', '.join(self._source.topics)}, got {error.name()}: {error.str()}{last}, "
-            f"at {self._faults.where}; check the broker, its credentials and `penstock topics plan`"
+        raise TransportError(
+            expected=f"topics {', '.join(self._reading.topics)}",
+            got=f"{error.name()}: {error.str()}{last}",
+            where=self._faults.where,
+            do="check the broker, its credentials and `penstock topics plan`",
         )
-        raise TransportError(text)
 
     def _find_start(self, resume: Offsets) -> Offsets:
         known = {topic for topic, _ in resume}
         begin: Offsets = {}
-        for topic in self._source.topics:
+        for topic in self._reading.topics:
             for partition in self._owned(topic):
                 place = (topic, partition)
-                start: Start = "earliest" if topic in known else self._source.start
+                start: Start = "earliest" if topic in known else self._reading.start
                 offset = resume.get(place)
                 if offset is None and not isinstance(start, str):
                     offset = start.get(place)
@@ -174,10 +194,10 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
 
     def _owned(self, topic: str) -> Sequence[int]:
         count = count_partitions(self._consumer, topic, LOOKUP_S)
-        wanted = self._source.partitions.get(topic, range(count))
+        wanted = self._reading.partitions.get(topic, range(count))
         if not all(0 <= partition < count for partition in wanted):
-            text = f"expected partitions of {topic} below {count}, got {list(wanted)}, at {self._faults.where}"
-            raise TransportError(text)
+            expected = f"partitions of {topic} below {count}"
+            raise TransportError(expected=expected, got=str(list(wanted)), where=self._faults.where)
         return wanted
 
     def _on_error(self, event: Message) -> None:
@@ -190,19 +210,23 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._on_gap(place, error)
         else:
-            text = f"expected messages, got {error.name()}: {error.str()}, at {place[0]}[{place[1]}] of {self._faults.where}"
-            raise TransportError(text)
+            where = f"{place[0]}[{place[1]}] of {self._faults.where}"
+            raise TransportError(expected="messages", got=f"{error.name()}: {error.str()}", where=where)
 
     def _on_gap(self, place: tuple[str, int], error: KafkaError) -> None:
         reading = positions(self._consumer, self._next)
         offset = reading[place]
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=LOOKUP_S)
-        text = f"expected offset {offset}, got a log from {low} to {high} ({error.str()}), at {place[0]}[{place[1]}]"
-        if self._source.out_of_range == "raise":
-            hint = "; what is missing is in the archive, or start anew with out_of_range='earliest'"
-            raise TransportError(text + hint)
-        self._source.gaps += max(0, low - offset)
-        logger.warning("%s: %s; going on at the earliest", self._faults.where, text)
+        gap = TransportError(
+            expected=f"offset {offset}",
+            got=f"a log from {low} to {high} ({error.str()})",
+            where=f"{place[0]}[{place[1]}]",
+            do="what is missing is in the archive, or start anew with out_of_range='earliest'",
+        )
+        if self._reading.out_of_range == "raise":
+            raise gap
+        self._reading.gaps += max(0, low - offset)
+        logger.warning("%s: %s at %s; going on at the earliest", self._faults.where, gap.kind, gap.where)
         if not self._turns.holds(place):
             self._next[place] = low
         self._consumer.assign(as_partitions({**reading, place: low}))
@@ -222,6 +246,6 @@ class KafkaPart(StatefulSourcePartition[Batch, Offsets]):
         if not self._commits.due:
             return
         reached = self.snapshot()
-        self._source.last_lag = lags(self._consumer, reached)
-        if self._source.group is not None:
+        self._reading.lag = lags(self._consumer, reached)
+        if self._reading.group is not None:
             self._commits.commit(self._consumer, reached)

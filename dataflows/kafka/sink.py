@@ -9,10 +9,12 @@ from bytewax.dataflow import Stream
 from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from dataflows.kafka.clients import Deadline, Faults, Properties, count_partitions, is_missing, is_passing, make_producer
-from dataflows.kafka.errors import TransportError, cause
+from dataflows.kafka.clients import Deadline, Faults, Properties, count_partitions, make_producer
+from dataflows.kafka.errors import cause
 from dataflows.kafka.outgoing import Outgoing
 from dataflows.kafka.sizes import Sizes
+from schemas.broker_errors import is_missing, is_passing
+from schemas.errors import TransportError
 from schemas.partition import partition_for
 
 LOOKUP_S = 5.0
@@ -204,8 +206,8 @@ class KafkaSinkPart(StatefulSinkPartition[Sequence[Outgoing], int]):
             except KafkaException as exception:
                 error = cause(exception)
                 if not (is_missing(error) and not metadata_patience.over) and not (is_passing(error) and not patience.over):
-                    text = f"expected topic {topic}, got {error.name()}: {error.str()}, at {self._faults.where}"
-                    raise TransportError(text) from exception
+                    got = f"{error.name()}: {error.str()}"
+                    raise TransportError(expected=f"topic {topic}", got=got, where=self._faults.where) from exception
                 self._producer.poll(SLICE_S)
             else:
                 return count
@@ -228,8 +230,8 @@ class KafkaSinkPart(StatefulSinkPartition[Sequence[Outgoing], int]):
         self, error: KafkaError, topic: str | None, partition: int | None, key: bytes | None, value: bytes | None
     ) -> TransportError:
         what = f"{len(value or b'')} bytes under key {(key or b'')[:80]!r}"
-        text = f"expected delivery of {what}, got {error.name()}: {error.str()}, at {topic}[{partition}] of {self._faults.where}"
-        return TransportError(text)
+        where = f"{topic}[{partition}] of {self._faults.where}"
+        return TransportError(expected=f"delivery of {what}", got=f"{error.name()}: {error.str()}", where=where)
 
     def _raise_failure(self) -> None:
         self._faults.raise_fatal()

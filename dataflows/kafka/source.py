@@ -8,7 +8,7 @@ from bytewax.inputs import FixedPartitionedSource
 
 from dataflows.kafka.batch import Batch, Offsets
 from dataflows.kafka.clients import Properties
-from dataflows.kafka.reader import KafkaPart, Start
+from dataflows.kafka.reader import KafkaPart, Reading, Start
 from dataflows.kafka.shutdown import Shutdown
 
 
@@ -66,13 +66,6 @@ class KafkaSource(FixedPartitionedSource[Batch, Offsets]):
         How long to wait for broker and topics at the start.
     name
         Name of this part in the recovery store; must stay the same from run to run.
-
-    Attributes
-    ----------
-    read
-        Messages handed out by this process.
-    gaps
-        Offsets that were skipped because they were gone.
     """
 
     def __init__(
@@ -97,25 +90,34 @@ class KafkaSource(FixedPartitionedSource[Batch, Offsets]):
         if batch_size < 1:
             text = f"expected 1 or more, got {batch_size}, at batch_size"
             raise ValueError(text)
-        self.connection = connection
-        self.topics = tuple(topics)
-        self.group = group
-        self.partitions = dict(partitions or {})
-        self.start = start
-        self.end = end
-        self.batch_size = batch_size
-        self.wait = wait
-        self.out_of_range = out_of_range
-        self.shutdown = shutdown or Shutdown()
-        self.start_timeout = start_timeout
         self.name = name
-        self.read = 0
-        self.gaps = 0
-        self.last_lag: Offsets = {}
+        self.reading = Reading(
+            connection=connection,
+            topics=tuple(topics),
+            group=group,
+            partitions=dict(partitions or {}),
+            start=start,
+            end=end,
+            batch_size=batch_size,
+            wait=wait,
+            out_of_range=out_of_range,
+            shutdown=shutdown or Shutdown(),
+            start_timeout=start_timeout,
+        )
+
+    @property
+    def read(self) -> int:
+        """Messages handed out by this process."""
+        return self.reading.read
+
+    @property
+    def gaps(self) -> int:
+        """Offsets that were skipped because they were gone."""
+        return self.reading.gaps
 
     def lag(self) -> Offsets:
         """Return, per (topic, partition), the messages left to read, at most a second old; safe from any thread."""
-        return dict(self.last_lag)
+        return dict(self.reading.lag)
 
     def list_parts(self) -> list[str]:
         """Return the one part of this process."""
@@ -123,4 +125,4 @@ class KafkaSource(FixedPartitionedSource[Batch, Offsets]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: Offsets | None) -> KafkaPart:
         """Return the part; it meets the broker at its first batch."""
-        return KafkaPart(self, f"{step_id}.{for_part}", resume_state or {})
+        return KafkaPart(self.reading, f"{step_id}.{for_part}", resume_state or {})

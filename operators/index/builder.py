@@ -1,4 +1,4 @@
-"""Builds segments, announces them, and opens what was announced."""
+"""Builds segments, announces them, and loads what was announced."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from operators.index.exact import ExactSegment
 from operators.index.hnsw import HnswSegment
 from operators.index.segment import Segment, SegmentError, Vectors
+from operators.tables.artifact import size
 from schemas.catalog import SegmentAnnounced
 
 _PROBES = 100
@@ -75,8 +76,7 @@ class SegmentBuilder:
         ids = sorted(vectors)
         wrong = next((video_id for video_id in ids if len(vectors[video_id]) != dim), None)
         if wrong is not None:
-            msg = f"expected vectors of {dim} bytes, got {len(vectors[wrong])}, at video {wrong!r}"
-            raise SegmentError(msg)
+            raise SegmentError(expected=f"vectors of {dim} bytes", got=str(len(vectors[wrong])), where=f"video {wrong!r}")
         matrix = _matrix(ids, vectors, dim)
         if len(ids) < max(self.exact_below, 1):
             return ExactSegment(ids, matrix)
@@ -121,29 +121,26 @@ def publish(segment: Segment, store: Path, *, built_ms: int, vectors_offset: int
         vectors_offset=vectors_offset,
         recall_probe=recall_probe,
         parameters=segment.parameters(),
+        size_bytes=size(store / path),
     )
 
 
-def open_segment(store: Path, announced: SegmentAnnounced) -> Segment:
-    """Load an announced segment after checking its bytes.
+def load_segment(folder: Path, announced: SegmentAnnounced) -> Segment:
+    """Load a segment from files whose bytes are those that were announced.
 
     Raises
     ------
     SegmentError
-        If the files are not there or not what was announced, or the path leads out of the store.
+        If the files do not hold what the announcement says.
     """
-    folder = store / announced.path
-    if folder.parent != store or announced.path in {".", ".."}:
-        msg = f"expected the name of a folder in the store, got {announced.path!r}, at {store}; wait for the next announcement"
-        raise SegmentError(msg)
     segment: Segment
     if announced.kind == "exact":
-        segment = ExactSegment.load(folder, sha256=announced.sha256)
+        segment = ExactSegment.load(folder)
     else:
-        segment = HnswSegment.load(folder, sha256=announced.sha256, dim=announced.dim, ef=announced.parameters.get("ef", 200))
+        segment = HnswSegment.load(folder, dim=announced.dim, ef=announced.parameters.get("ef", 200))
     if (len(segment), segment.dim) != (announced.count, announced.dim):
-        msg = f"expected {announced.count} vectors of dim {announced.dim}, got {len(segment)} of {segment.dim}, at {folder}; build it anew"
-        raise SegmentError(msg)
+        expected, got = f"{announced.count} vectors of dim {announced.dim}", f"{len(segment)} of {segment.dim}"
+        raise SegmentError(expected=expected, got=got, where=str(folder), do="build it anew")
     return segment
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from operators.index.segment import Kind, Labels, Segment, SegmentError, Similarities, Vector, Vectors, checked, top
+from operators.index.segment import Kind, Labels, Segment, SegmentError, Similarities, Vector, Vectors, saved_ids, top
 
 _FILE = "vectors.npy"
 
@@ -41,8 +41,7 @@ class ExactSegment(Segment):
     def __init__(self, ids: Sequence[str], vectors: Vectors) -> None:
         super().__init__(ids, vectors.shape[1])
         if len(vectors) != len(self.ids):
-            msg = f"expected one vector for each of {len(self.ids)} ids, got {len(vectors)}"
-            raise SegmentError(msg)
+            raise SegmentError(expected=f"one vector for each of {len(self.ids)} ids", got=str(len(vectors)), where="vectors")
         self._vectors = vectors
         self._matrix = vectors.astype(np.float32)
         self._labels = np.arange(len(self.ids), dtype=np.int64)
@@ -61,13 +60,7 @@ class ExactSegment(Segment):
         np.save(folder / _FILE, self._vectors, allow_pickle=False)
 
     @classmethod
-    def load(cls, folder: Path, *, sha256: str) -> Self:
-        """Load a saved segment after checking its bytes.
-
-        Raises
-        ------
-        SegmentError
-            If the folder is not there or its checksum differs.
-        """
-        ids = checked(folder, sha256)
+    def load(cls, folder: Path) -> Self:
+        """Load a saved segment, whose bytes were checked before."""
+        ids = saved_ids(folder)
         return cls(ids, np.load(folder / _FILE, allow_pickle=False))

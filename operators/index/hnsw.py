@@ -10,7 +10,7 @@ import hnswlib  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.index.segment import Kind, Labels, Segment, SegmentError, Similarities, Vector, Vectors, checked, top
+from operators.index.segment import Kind, Labels, Segment, SegmentError, Similarities, Vector, Vectors, saved_ids, top
 
 _FILE = "graph.bin"
 
@@ -68,8 +68,8 @@ class HnswSegment(Segment):
             If there are not as many vectors as ids, or none.
         """
         if len(vectors) != len(ids) or not ids:
-            msg = f"expected one vector for each of {len(ids)} ids and at least one, got {len(vectors)}"
-            raise SegmentError(msg)
+            expected = f"one vector for each of {len(ids)} ids and at least one"
+            raise SegmentError(expected=expected, got=str(len(vectors)), where="vectors")
         index = hnswlib.Index(space="ip", dim=vectors.shape[1])
         index.init_index(max_elements=len(ids), M=m, ef_construction=ef_construction, random_seed=seed + 1)
         index.set_num_threads(1)
@@ -109,15 +109,9 @@ class HnswSegment(Segment):
         self._index.save_index(str(folder / _FILE))
 
     @classmethod
-    def load(cls, folder: Path, *, sha256: str, dim: int, ef: int = 200) -> Self:
-        """Load a saved segment after checking its bytes.
-
-        Raises
-        ------
-        SegmentError
-            If the folder is not there or its checksum differs.
-        """
-        ids = checked(folder, sha256)
+    def load(cls, folder: Path, *, dim: int, ef: int = 200) -> Self:
+        """Load a saved segment, whose bytes were checked before."""
+        ids = saved_ids(folder)
         index = hnswlib.Index(space="ip", dim=dim)
         index.load_index(str(folder / _FILE), max_elements=len(ids))
         return cls(ids, index, ef=ef)

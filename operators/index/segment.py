@@ -6,13 +6,15 @@ import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from operators.tables.artifact import checksum
+from schemas.errors import ContractError
 
 Kind: TypeAlias = Literal["hnsw", "exact"]
 Labels: TypeAlias = NDArray[np.int64]
@@ -23,8 +25,8 @@ Vector: TypeAlias = NDArray[np.int8] | NDArray[np.float32]
 IDS_FILE = "ids.json"
 
 
-class SegmentError(ValueError):
-    """A segment that cannot be built, or whose files are not what was announced."""
+class SegmentError(ContractError):
+    """A segment that cannot be built, or whose files do not hold what was announced."""
 
 
 class Segment(ABC):
@@ -53,8 +55,8 @@ class Segment(ABC):
         self.dim = dim
         for before, after in zip(self.ids, self.ids[1:], strict=False):
             if before >= after:
-                msg = f"expected ids in strictly ascending order, got {before!r} before {after!r}; sort them and drop repeats"
-                raise SegmentError(msg)
+                got = f"{before!r} before {after!r}"
+                raise SegmentError(expected="ids in strictly ascending order", got=got, where="ids", do="sort them and drop repeats")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,39 +113,8 @@ class Segment(ABC):
         return name, digest
 
 
-def checksum(folder: Path) -> str:
-    """Return the SHA-256 over names and bytes of the files of a segment.
-
-    Raises
-    ------
-    SegmentError
-        If the folder is not there.
-    """
-    if not folder.is_dir():
-        msg = f"expected a segment, got no such folder, at {folder}; wait for the next announcement"
-        raise SegmentError(msg)
-    total = sha256()
-    for file in sorted(folder.iterdir()):
-        with file.open("rb") as stream:
-            one = sha256()
-            while block := stream.read(1 << 20):
-                one.update(block)
-        total.update(f"{one.hexdigest()}  {file.name}\n".encode())
-    return total.hexdigest()
-
-
-def checked(folder: Path, expected: str) -> list[str]:
-    """Return the ids of a saved segment after checking its bytes.
-
-    Raises
-    ------
-    SegmentError
-        If the folder is not there or its checksum is not `expected`.
-    """
-    got = checksum(folder)
-    if got != expected:
-        msg = f"expected sha256 {expected}, got {got}, at {folder}; delete the folder and build the segment anew"
-        raise SegmentError(msg)
+def saved_ids(folder: Path) -> list[str]:
+    """Return the ids of a saved segment."""
     ids: list[str] = json.loads((folder / IDS_FILE).read_text(encoding="utf-8"))
     return ids
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.errors import ContractError
 from schemas.telemetry import MAX_EVENTS
 
 _TOKEN = re.compile(rb'\s*+("(?:[^"\\]++|\\.)*+"?|[\[\]{},:]|[^\s"\[\]{},:]++)', re.DOTALL)
@@ -25,8 +26,11 @@ class Pieces(NamedTuple):
     events: list[bytes]
 
 
-class _Unreadable(Exception):  # noqa: N818  # caught here: such a record is one letter
+class _Unreadable(ContractError):  # noqa: N818  # caught here: such a record is one letter
     """What is around the events cannot be told."""
+
+    def __init__(self) -> None:
+        super().__init__(expected="a batch of events", got="text that cannot be taken apart", where="$")
 
 
 class _Token(NamedTuple):

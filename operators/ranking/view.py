@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
-from operators.tables.side import PANED
+from operators.tables.entities import PANED
 from operators.windows.decay import HOUR_MS
 from schemas.features import Counter
 

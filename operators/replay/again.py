@@ -12,6 +12,7 @@ from operators.replay.answers import Responses
 from operators.replay.differences import Difference, first_difference
 from operators.replay.side import NotReproducible, RecordedSide
 from schemas.codec import encode
+from schemas.errors import ContractError
 from schemas.feed import FeedRequest, ServedRecord
 
 TOO_LARGE = "the lineage would not have fitted its topic, so it was written without"
@@ -26,14 +27,8 @@ class Asking(NamedTuple):
     now_ms: int
 
 
-class Refused(Exception):  # noqa: N818  # what became of a request, not a fault
-    """The feed of today would not take a request that was answered: what it expects, what it got, and where."""
-
-    def __init__(self, *, expected: str, got: str, path: str) -> None:
-        self.expected = expected
-        self.got = got
-        self.path = path
-        super().__init__(f"expected {expected}, got {got}, at {path}")
+class Refused(ContractError):  # noqa: N818  # what became of a request, not a fault
+    """The feed of today would not take a request that was answered."""
 
 
 Ask = Callable[[ServedRecord], Asking]
@@ -78,7 +73,9 @@ class Again:
         try:
             answer = self._answer(record)
         except Refused as refused:
-            return Difference(request_id=record.request_id, stage="request", field=refused.path, expected=refused.expected, got=refused.got)
+            return Difference(
+                request_id=record.request_id, stage="request", field=refused.where, expected=refused.expected, got=refused.got
+            )
         except Exception as error:
             got = f"{type(error).__name__}: {error}"
             return Difference(request_id=record.request_id, stage="answer", field="error", expected="an answer", got=got)

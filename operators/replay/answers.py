@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from operators.replay.columns import PartReader, Place
-from operators.replay.manifest import RESPONSES, SEGMENT_TOPIC, SERVED, Manifest
+from operators.replay.manifest import RESPONSES, SERVED, Manifest
 from schemas import headers
 from schemas.codec import DecodeError, decode, encode
 from schemas.feed import FeedResponse, ServedRecord
@@ -33,8 +33,8 @@ Asked = tuple[str, int]
 class Served(NamedTuple):
     """Where the lineage of an answer lies; ordered by how much of the side topics it had seen, then by the sequence of its worker.
 
-    What a worker has seen only grows, also over a restart, since a new process reads every side topic to its end before it answers. So
-    the sum of the offsets orders the answers of a worker, whether or not its processes share a name.
+    What a worker has seen only grows, but for artifacts: also over a restart, since a new process reads every side topic to its end before
+    it answers. So the sum of the offsets orders the answers of a worker, whether or not its processes share a name.
     """
 
     seen: int
@@ -54,6 +54,8 @@ class Lineages:
         The recording.
     on_read
         Called with the number of records read.
+    artifacts
+        Topics of artifacts.
 
     Attributes
     ----------
@@ -61,7 +63,8 @@ class Lineages:
         Records that fit no contract.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, on_read: OnRead) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, on_read: OnRead, *, artifacts: Collection[str]) -> None:
+        self.artifacts = artifacts
         self.unreadable = 0
         self._readers = {part.partition: PartReader(folder / part.file) for part in manifest.of(SERVED)}
         self._by_worker: dict[str, list[Served]] = {}
@@ -79,7 +82,7 @@ class Lineages:
         except DecodeError:
             self.unreadable += 1
         else:
-            seen = sum(end for name, end in who.offsets.items() if not name.startswith(SEGMENT_TOPIC))
+            seen = sum(end for name, end in who.offsets.items() if name.rpartition("/")[0] not in self.artifacts)
             self._by_worker.setdefault(who.worker, []).append(
                 Served(seen, who.sequence, partition, offset, place, (who.request_id, who.attempt))
             )

@@ -10,18 +10,17 @@ import msgspec
 from msgspec import Meta
 
 from schemas.codec import DecodeError, decode
+from schemas.errors import ContractError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-SEGMENTS = "segments"
 
 SERVED = "feed.served"
 RESPONSES = "feed.responses"
 REQUESTS = "feed.requests"
-SEGMENT_TOPIC = "catalog.segments"
 
 
-class RecordingError(ValueError):
+class RecordingError(ContractError):
     """A folder that is no recording, or not the one that was written."""
 
 
@@ -59,10 +58,10 @@ class RecordedPart(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class RecordedSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """An index segment that was announced; `copied` is False where its files were gone (or not ours to read), `why` says so."""
+class RecordedArtifact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact that was announced on a topic; `copied` is False where its files were gone (or not ours to read), `why` says so."""
 
-    segment_id: str
+    topic: str
     path: str
     sha256: str
     copied: bool
@@ -83,7 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of a recording.
 
     `secret` is a fingerprint of the key of the tracking tokens, None where it was not known; `since_ms` is set where the feed topics
-    were recorded from an instant on (side topics always from their beginning).
+    were recorded from an instant on (side topics always from their beginning). Manifests from before there were several kinds of artifacts
+    list their segments elsewhere: then only the reason why files are missing is not known.
     """
 
     format: Annotated[int, Meta(ge=1)] = FORMAT
@@ -93,7 +93,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     secret: str | None
     made: Made
     parts: list[RecordedPart]
-    segments: list[RecordedSegment]
+    artifacts: list[RecordedArtifact] = []
 
     def of(self, topic: str) -> list[RecordedPart]:
         """Return the partitions of a topic, in order."""
@@ -118,14 +118,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         try:
             manifest = decode(cls, path.read_bytes())
         except OSError:
-            message = f"expected a finished recording, got no {MANIFEST}, at {folder}; run `penstock record {folder}`"
-            raise RecordingError(message) from None
+            do = f"run `penstock record {folder}`"
+            raise RecordingError(expected="a finished recording", got=f"no {MANIFEST}", where=str(folder), do=do) from None
         except DecodeError as error:
-            message = f"expected the manifest of a recording, got {error}, at {path}; record anew"
-            raise RecordingError(message) from None
+            raise RecordingError(expected="the manifest of a recording", got=str(error), where=str(path), do="record anew") from None
         if manifest.format != FORMAT:
-            message = f"expected format {FORMAT}, got {manifest.format}, at {path}; replay it with the version that recorded it"
-            raise RecordingError(message)
+            do = "replay it with the version that recorded it"
+            raise RecordingError(expected=f"format {FORMAT}", got=str(manifest.format), where=str(path), do=do)
         return manifest
 
     def check(self, folder: Path, part: RecordedPart) -> None:
@@ -138,8 +137,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """
         got = digest(folder / part.file)
         if got != part.sha256:
-            message = f"expected sha256 {part.sha256}, got {got or 'no file'}, at {folder / part.file}; record anew"
-            raise RecordingError(message)
+            where = str(folder / part.file)
+            raise RecordingError(expected=f"sha256 {part.sha256}", got=got or "no file", where=where, do="record anew")
 
 
 def digest(path: Path) -> str:

@@ -101,7 +101,7 @@ class Replay:
         self.manifest = Manifest.load(folder)
         self._check_files()
         self._read = 0
-        self.lineages = Lineages(folder, self.manifest, self._on_read)
+        self.lineages = Lineages(folder, self.manifest, self._on_read, artifacts=make_tables().artifacts)
         self.responses = Responses(folder, self.manifest, self._on_read)
         self.same_secret = secret is not None and self._is_recorded(secret)
         self._reasons: Counter[str] = Counter()

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from operators.index.builder import open_segment
-from operators.index.segment import Segment, SegmentError
 from operators.replay.columns import PartReader
-from operators.replay.manifest import SEGMENT_TOPIC, SEGMENTS, Manifest, RecordedPart
+from operators.replay.manifest import Manifest, RecordedPart
+from operators.tables.artifact import Announced, ArtifactError
 from operators.tables.side import SideTables
-from schemas.catalog import SegmentAnnounced
-from schemas.codec import DecodeError, decode
-
-_SEGMENT_PART = f"{SEGMENT_TOPIC}/0"
+from schemas.errors import PenstockError
 
 
-class NotReproducible(Exception):  # noqa: N818  # an answer that cannot be made again, not a fault
+class NotReproducible(PenstockError):  # noqa: N818  # an answer that cannot be made again, not a fault
     """What an answer depended on is not in the recording; the message is the reason, the same for all answers that share it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(expected="what an answer depended on", got=reason, where="the recording")
+
+    def __str__(self) -> str:
+        return self.got
+
+
+class _Move(NamedTuple):
+    """What is to be in use of an artifact from an answer on: nothing where `announced` is None; `end` is its offset in the lineage."""
+
+    place: str
+    end: int
+    announced: Announced | None = None
+    content: Any = None
 
 
 class RecordedSide:
     """Brings side tables, empty at first, to the offsets of one answer after another.
 
-    Topics only go on, from one answer to the next. Segments may also go back: a worker loads what is announced beside the stream, and one
-    that has just started may answer before it has loaded any. The offset of `catalog.segments` that it writes down is the one after
-    the announcement that is in use, so a segment is installed here when that offset moves, whatever else was announced meanwhile.
+    Topics only go on, from one answer to the next. Artifacts may also go back: a worker loads what is announced beside the stream, and one
+    that has just started may answer before it has loaded any. The offset that it writes down is the one after the announcement that is in
+    use, so an artifact is installed here when that offset moves, whatever else was announced meanwhile.
 
     Parameters
     ----------
@@ -39,9 +51,9 @@ class RecordedSide:
         self.folder = folder
         self.manifest = manifest
         self.tables = tables
-        streamed = [topic for topic in tables.topics if topic != SEGMENT_TOPIC]
-        self._topics = {f"{part.topic}/{part.partition}": _Topic(folder, part) for topic in streamed for part in manifest.of(topic)}
-        self._announced = _announcements(folder, manifest)
+        parts = {f"{part.topic}/{part.partition}": part for topic in tables.topics for part in manifest.of(topic)}
+        self._topics = {place: _Topic(folder, part) for place, part in parts.items() if part.topic not in tables.artifacts}
+        self._announcements = {place: _records(folder, part) for place, part in parts.items() if part.topic in tables.artifacts}
 
     def bring_to(self, offsets: Mapping[str, int]) -> None:
         """Apply what an answer had seen, and nothing more.
@@ -60,19 +72,15 @@ class RecordedSide:
             if topic.reached > offsets.get(name, 0):
                 message = f"{name} goes back: this worker's answers saw the side topics in no one order"
                 raise NotReproducible(message)
-        for name, end in offsets.items():
-            if name != _SEGMENT_PART:
-                self._check(name, end)
-        segment = self._segment(offsets.get(_SEGMENT_PART, 0))
-        for name, end in offsets.items():
-            if name != _SEGMENT_PART:
-                self._topics[name].apply(self.tables, end)
-        if segment is not None:
-            self.tables.install(*segment)
-            self.tables.offsets[_SEGMENT_PART] = offsets[_SEGMENT_PART]
-        elif _SEGMENT_PART not in offsets:
-            self.tables.segment = None
-            self.tables.offsets.pop(_SEGMENT_PART, None)
+        artifacts = {name: end for name, end in offsets.items() if _topic_of(name) in self.tables.artifacts}
+        followed = {name: end for name, end in offsets.items() if name not in artifacts}
+        for name, end in followed.items():
+            self._check(name, end)
+        moves = [self._move(name, artifacts.get(name, 0)) for name in {**self._announcements, **artifacts} if self._moves(name, artifacts)]
+        for name, end in followed.items():
+            self._topics[name].apply(self.tables, end)
+        for move in moves:
+            self._make(move)
 
     def close(self) -> None:
         """Close every file."""
@@ -92,20 +100,39 @@ class RecordedSide:
             message = f"{name} was compacted: {part.missing} records below {part.whole_from} are gone, which the answer may have seen"
             raise NotReproducible(message)
 
-    def _segment(self, end: int) -> tuple[SegmentAnnounced, Segment] | None:
-        """Return the segment to install, None where the right one is in place or none was in use."""
-        if end in {0, self.tables.offsets.get(_SEGMENT_PART, 0)}:
-            return None
-        announced = self._announced.get(end - 1)
+    def _moves(self, place: str, offsets: Mapping[str, int]) -> bool:
+        return offsets.get(place, 0) != self.tables.offsets.get(place, 0)
+
+    def _move(self, place: str, end: int) -> _Move:
+        """Find and load what must be in use, touching nothing."""
+        if end == 0:
+            return _Move(place, end)
+        record = self._announcements.get(place, {}).get(end - 1)
+        topic, _, partition = place.rpartition("/")
+        if record is None:
+            message = f"what was announced at offset {end - 1} of {topic} is not in the recording"
+            raise NotReproducible(message)
+        key, value = record
+        if value is None:
+            return _Move(place, end)
+        announced = self.tables.apply(topic, int(partition), end - 1, key, value)
         if announced is None:
-            message = f"the segment announced at offset {end - 1} of {SEGMENT_TOPIC} is not in the recording"
+            message = f"what was announced at offset {end - 1} of {topic} fits no contract"
             raise NotReproducible(message)
         try:
-            return announced, open_segment(self.folder / SEGMENTS, announced)
-        except (SegmentError, OSError):
-            why = next((one.why for one in self.manifest.segments if one.segment_id == announced.segment_id), "")
-            message = f"the files of segment {announced.segment_id} are not in the recording{f': {why}' if why else ''}"
+            return _Move(place, end, announced, announced.open(self.folder))
+        except ArtifactError:
+            path = announced.message.path
+            why = next((one.why for one in self.manifest.artifacts if (one.topic, one.path) == (topic, path)), "")
+            message = f"the files of {path}, announced on {topic}, are not in the recording{f': {why}' if why else ''}"
             raise NotReproducible(message) from None
+
+    def _make(self, move: _Move) -> None:
+        self.tables.uninstall(move.place)
+        if move.announced is not None:
+            self.tables.install(move.announced, move.content)
+        elif move.end > 0:
+            self.tables.offsets[move.place] = move.end
 
 
 class _Topic:
@@ -136,13 +163,11 @@ class _Topic:
             yield from rows
 
 
-def _announcements(folder: Path, manifest: Manifest) -> dict[int, SegmentAnnounced]:
-    announced = {}
-    for part in manifest.of(SEGMENT_TOPIC):
-        with PartReader(folder / part.file) as reader:
-            for record in reader.records():
-                try:
-                    announced[record.offset] = decode(SegmentAnnounced, record.value or b"")
-                except DecodeError:
-                    continue
-    return announced
+def _topic_of(place: str) -> str:
+    return place.rpartition("/")[0]
+
+
+def _records(folder: Path, part: RecordedPart) -> dict[int, tuple[bytes | None, bytes | None]]:
+    """Return key and value of all records of a partition by offset; announcements are few."""
+    with PartReader(folder / part.file) as reader:
+        return {record.offset: (record.key, record.value) for record in reader.records()}

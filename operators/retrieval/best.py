@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Rows
-from operators.stages import Found
 
-NOTHING = Found(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float64))
+NO_ROWS: Rows = np.empty(0, dtype=np.intp)
 
 
-def best(rows: Rows, scores: NDArray[Any], hashes: NDArray[np.uint64], most: int) -> Found:
+def best(rows: Rows, scores: NDArray[Any], hashes: NDArray[np.uint64], most: int) -> Rows:
     """Return the `most` best of `rows`, best first; ties go by the hash of the id, never by the row's number.
 
     Parameters
@@ -25,8 +24,7 @@ def best(rows: Rows, scores: NDArray[Any], hashes: NDArray[np.uint64], most: int
     hashes : (capacity,) uint64
         Hash of each row's id.
     """
-    order = foremost(scores, hashes[rows], most)
-    return Found(rows[order], scores[order].astype(np.float64))
+    return rows[foremost(scores, hashes[rows], most)]
 
 
 def foremost(scores: NDArray[Any], ties: NDArray[np.uint64], most: int) -> Rows:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.query import Query
-from operators.retrieval.best import NOTHING, best
-from operators.stages import Found
+from operators.query import Query, Rows
+from operators.retrieval.best import NO_ROWS, best
 
 
 class LikedCategories:
@@ -28,17 +27,17 @@ class LikedCategories:
         self.most = most
         self.categories = categories
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the heads of the categories, one after the other."""
         items, counters = query.tables.items, query.tables.counters
         codes = query.liked_categories[: self.categories]
         if not codes:
-            return NOTHING
+            return NO_ROWS
         heads = []
         for code in codes:
             rows = items.of_category(code)
             heads.append(best(rows, counters.popularity.values[rows], items.hashes.values, self.most // len(codes)))
-        return Found(np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads]))
+        return np.concatenate(heads)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Name the category."""

@@ -9,8 +9,7 @@ import numpy as np
 from operators.filters.listed import NotAvailable
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedThisSession
-from operators.query import Query
-from operators.stages import Found
+from operators.query import Query, Rows
 
 
 class ExplorationPool:
@@ -30,7 +29,7 @@ class ExplorationPool:
         self.most = most
         self.few = few
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the sample, in the order of its draw."""
         tables = query.tables
         n = len(tables.videos)
@@ -41,8 +40,7 @@ class ExplorationPool:
         if len(pool) > self.most:
             kept = np.argpartition(keys, self.most)[: self.most]
             pool, keys = pool[kept], keys[kept]
-        rows = pool[np.argsort(keys, kind="stable")]
-        return Found(rows, np.zeros(len(rows), dtype=np.float64))
+        return pool[np.argsort(keys, kind="stable")]
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say that they are new to the person, where they are."""

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from operators.filters.listed import NotAvailable
-from operators.query import Query
-from operators.retrieval.best import NOTHING, best
-from operators.stages import Found
+from operators.query import Query, Rows
+from operators.retrieval.best import NO_ROWS, best
 
 
 class FollowedCreators:
@@ -26,12 +25,12 @@ class FollowedCreators:
     def __init__(self, *, most: int = 100) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return their videos, newest first."""
         items = query.tables.items
         rows = np.array([row for creator in query.followed for row in items.of_creator(creator)], dtype=np.intp)
         rows = rows[~NotAvailable().removed(query, rows)]
-        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most) if len(rows) > 0 else NOTHING
+        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most) if len(rows) > 0 else NO_ROWS
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whose they are."""

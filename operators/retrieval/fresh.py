@@ -7,9 +7,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from operators.query import Query
+from operators.query import Query, Rows
 from operators.retrieval.best import best
-from operators.stages import Found
 
 
 class FreshUploads:
@@ -29,7 +28,7 @@ class FreshUploads:
         self.most = most
         self.max_age = max_age
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the newest uploads, newest first; uploads after "now" are not there yet."""
         items = query.tables.items
         n = len(query.tables.videos)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from operators.interactions import REACTED
-from operators.query import Query
-from operators.retrieval.best import NOTHING, best
-from operators.stages import Found
+from operators.query import Query, Rows
+from operators.retrieval.best import NO_ROWS, best
 
 
 class WatchedTogether:
@@ -28,10 +27,10 @@ class WatchedTogether:
     def __init__(self, *, most: int = 500) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the most watched together, best first."""
         if len(query.watched.rows) == 0:
-            return NOTHING
+            return NO_ROWS
         together = query.co_watched
         rows = np.flatnonzero((together > 0) & query.tables.items.listed.values)
         return best(rows, together[rows], query.tables.items.hashes.values, self.most)

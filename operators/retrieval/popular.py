@@ -7,9 +7,8 @@ from math import log2
 
 import numpy as np
 
-from operators.query import Query
+from operators.query import Query, Rows
 from operators.retrieval.best import best, foremost
-from operators.stages import Found
 from operators.tables.counters import POPULAR_HALF_LIFE_MS
 from operators.windows.decay import DAY_MS
 
@@ -33,7 +32,7 @@ class Popular:
     def __init__(self, *, most: int = 300) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the most popular, then a shuffle."""
         tables = query.tables
         n = len(tables.videos)
@@ -42,12 +41,12 @@ class Popular:
         recent = listed & (keys > _key(LEAST, query))
         known = np.flatnonzero(recent)
         found = best(known, keys[known], tables.items.hashes.values, self.most)
-        missing = self.most - len(found.rows)
+        missing = self.most - len(found)
         if missing <= 0:
             return found
         others = np.flatnonzero(listed & ~recent)
         order = foremost(tables.counters.popularity.values[others], query.shuffled(others), missing)
-        return Found(np.concatenate((found.rows, others[order])), np.concatenate((found.scores, np.full(len(order), -np.inf))))
+        return np.concatenate((found, others[order]))
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whether they are popular today, were once, or not at all."""

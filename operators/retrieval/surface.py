@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.query import Query
-from operators.retrieval.best import NOTHING, best
-from operators.stages import Found
+from operators.query import Query, Rows
+from operators.retrieval.best import NO_ROWS, best
 from operators.windows.decay import DAY_MS
 
 TODAY = 0.5
@@ -29,12 +28,12 @@ class PopularOnSurface:
     def __init__(self, *, most: int = 300) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the most shown, best first; nothing where no surface is told, or nothing was shown there."""
         tables = query.tables
         code = tables.counters.surface(query.surface)
         if code < 0:
-            return NOTHING
+            return NO_ROWS
         n = len(tables.videos)
         keys = tables.counters.surface_keys.values[:n, code]
         rows = np.flatnonzero(tables.items.listed.values[:n] & (keys > -np.inf))

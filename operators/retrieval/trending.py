@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from operators.query import Query
-from operators.retrieval.best import NOTHING
-from operators.stages import Found
+from operators.query import Query, Rows
+from operators.retrieval.best import NO_ROWS
 from operators.windows.decay import DAY_MS
 from schemas.features import GLOBAL_SCOPE, category_scope, region_scope
 
@@ -30,7 +29,7 @@ class Trending:
     def __init__(self, *, most: int = 200) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the head of the list."""
         return _head(query, GLOBAL_SCOPE, self.most)
 
@@ -53,9 +52,9 @@ class TrendingInRegion:
     def __init__(self, *, most: int = 100) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the head of the list; nothing where no region is told."""
-        return NOTHING if query.region is None else _head(query, region_scope(query.region), self.most)
+        return NO_ROWS if query.region is None else _head(query, region_scope(query.region), self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Name the region."""
@@ -80,22 +79,20 @@ class TrendingInCategories:
         self.most = most
         self.categories = categories
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the heads of the lists, one list after the other."""
         names = self._names(query)
         if not names:
-            return NOTHING
-        heads = [_head(query, category_scope(name), self.most // len(names)) for name in names]
-        rows, scores = np.concatenate([head.rows for head in heads]), np.concatenate([head.scores for head in heads])
-        firsts = np.sort(np.unique(rows, return_index=True)[1])
-        return Found(rows[firsts], scores[firsts])
+            return NO_ROWS
+        rows = np.concatenate([_head(query, category_scope(name), self.most // len(names)) for name in names])
+        return rows[np.sort(np.unique(rows, return_index=True)[1])]
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Name the category in whose list each was found."""
         said: dict[int, str] = {}
         for name in self._names(query):
             scope = category_scope(name)
-            for row in _head(query, scope, self.most).rows.tolist():
+            for row in _head(query, scope, self.most).tolist():
                 said.setdefault(row, _words(query, scope, name))
         return [said.get(row, "") for row in rows]
 
@@ -104,9 +101,9 @@ class TrendingInCategories:
         return [ids[code] for code in query.liked_categories[: self.categories]]
 
 
-def _head(query: Query, scope: str, most: int) -> Found:
+def _head(query: Query, scope: str, most: int) -> Rows:
     known = query.tables.trending.of(scope)
-    return NOTHING if known is None else Found(known[0][:most], known[1][:most])
+    return NO_ROWS if known is None else known[0][:most]
 
 
 def _is_fresh(query: Query, scope: str) -> bool:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
-from operators.retrieval.best import NOTHING, best
-from operators.stages import Found
+from operators.retrieval.best import NO_ROWS, best
 
 SIMILAR = 0.5
 """Least cosine between a video's content and the person's taste at which the two are called similar."""
@@ -31,11 +30,11 @@ class NearTaste:
     def __init__(self, *, most: int = 200) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return the nearest, best first."""
         taste = query.vector
         if taste is None:
-            return NOTHING
+            return NO_ROWS
         tables = query.tables
         n = len(tables.videos)
         installed = tables.segment

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from operators.query import Query, Rows
-from operators.retrieval.best import NOTHING, best
-from operators.stages import Found
+from operators.retrieval.best import NO_ROWS, best
 
 
 class WholeCatalogue:
@@ -25,10 +24,10 @@ class WholeCatalogue:
     def __init__(self, *, most: int = 1_200) -> None:
         self.most = most
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         """Return all listed videos, or nothing."""
         if query.tables.items.n_listed > self.most:
-            return NOTHING
+            return NO_ROWS
         rows = self.everything(query)
         return best(rows, np.zeros(len(rows)), query.tables.items.hashes.values, self.most)
 
@@ -38,7 +37,7 @@ class WholeCatalogue:
 
     def best(self, query: Query, rows: Rows) -> Rows:
         """Return the most popular of `rows`, at most `most`."""
-        return best(rows, query.tables.counters.popular_key.values[rows], query.tables.items.hashes.values, self.most).rows
+        return best(rows, query.tables.counters.popular_key.values[rows], query.tables.items.hashes.values, self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say nothing: nothing speaks for them in particular."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.profiles.seen import hashes, positions
 from operators.tables.keyed import Keyed
+from operators.tables.view import Shared, SideView, ViewExample
 from schemas.catalog import CatalogItem
 from schemas.keys import SEEN_HASHES
+from schemas.validity import catalog_item, key_id
 
 MAX_TAGS = 8
 UNKNOWN_MS = -1
 NEVER_MS = 2**63 - 1
 
 
-class ItemTable:
+class ItemTable(SideView[CatalogItem]):
     """One row per video; `listed` is true while the catalogue holds it.
 
     A row exists from the video's first mention on any topic, so neighbours, counters and vectors may come before the catalogue's record.
@@ -36,6 +41,9 @@ class ItemTable:
     seen_bits : (n, SEEN_HASHES) uint16
         Bits of each video in a seen bitmap.
     """
+
+    topic = "catalog.items"
+    message = CatalogItem
 
     def __init__(self, *, videos: Keyed, creators: Keyed, tags: Keyed) -> None:
         self.videos = videos
@@ -63,7 +71,20 @@ class ItemTable:
         self._hashed = 0
         self._by_creator: dict[int, set[int]] = {}
 
-    def upsert(self, item: CatalogItem) -> None:
+    @classmethod
+    def made(cls, shared: Shared) -> Self:
+        """Return the table of a worker, empty."""
+        return cls(videos=shared.videos, creators=shared.creators, tags=shared.tags)
+
+    def prepare(self, key: bytes | None, value: bytes, offset: int) -> CatalogItem:
+        """Decode a record, in the form in which every reader takes it."""
+        return catalog_item(key, value).item
+
+    def key(self, key: bytes | None) -> str:
+        """Return the id of the video that is deleted."""
+        return key_id(key)
+
+    def apply(self, item: CatalogItem) -> None:
         """Take in the catalogue's record of a video."""
         row = self.videos.row(item.video_id)
         self._reach(row)
@@ -115,6 +136,32 @@ class ItemTable:
         self.hashes.values[start:n] = halves[:, 0] ^ halves[:, 1]
         self._hashed = n
         self._reach(n - 1)
+
+    @classmethod
+    def examples(cls) -> Iterator[ViewExample]:
+        """Yield one of three videos, and an endless row of changes to 20."""
+
+        def read(table: ItemTable) -> object:
+            listed = {record.video_id: record for record in table.records if record is not None}
+            creators = {
+                name: sorted(table.videos.names(np.array(table.of_creator(row), np.intp))) for name, row in table.creators.rows.items()
+            }
+            return listed, table.n_listed, {name: videos for name, videos in creators.items() if videos}
+
+        yield ViewExample(
+            make=lambda: cls(videos=Keyed(), creators=Keyed(), tags=Keyed()),
+            records=[
+                ("a", CatalogItem(video_id="a", creator_id="c", tags=("t",), category="k", language="de", age_rating=16)),
+                ("b", CatalogItem(video_id="b", creator_id="c", uploaded_ms=1_700_000_000_000, duration_ms=9)),
+                ("d", CatalogItem(video_id="d")),
+            ],
+            read=read,
+            endless=lambda n: (
+                f"v{n % 20}",
+                CatalogItem(video_id=f"v{n % 20}", creator_id=f"c{n % 7}", category=f"k{n % 3}", title=f"{n:9}"),
+            ),
+            bound=200,
+        )
 
     def _reach(self, row: int) -> None:
         missing = row + 1 - len(self.records)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Literal, Self
+
 import numpy as np
 
 from operators.tables.keyed import Keyed
+from operators.tables.view import Shared, SideView, ViewExample
 from schemas.catalog import Moderation
+from schemas.validity import keyed
 
 
-class ModerationTable:
+class ModerationTable(SideView[Moderation]):
     """Blocked videos and creators, as one flag a row.
 
     Parameters
@@ -17,13 +22,25 @@ class ModerationTable:
         The row spaces.
     """
 
+    topic = "control.moderation"
+    message = Moderation
+
     def __init__(self, *, videos: Keyed, creators: Keyed) -> None:
         self.videos = videos
         self.creators = creators
         self.video = videos.column(np.bool_)
         self.creator = creators.column(np.bool_)
 
-    def upsert(self, moderation: Moderation) -> None:
+    @classmethod
+    def made(cls, shared: Shared) -> Self:
+        """Return the table of a worker, empty."""
+        return cls(videos=shared.videos, creators=shared.creators)
+
+    def prepare(self, key: bytes | None, value: bytes, offset: int) -> Moderation:
+        """Decode a verdict."""
+        return keyed(Moderation, "key", key, value)
+
+    def apply(self, moderation: Moderation) -> None:
         """Take in a verdict."""
         if moderation.kind == "video":
             row = self.videos.row(moderation.id)
@@ -39,3 +56,22 @@ class ModerationTable:
             self.video.values[row] = False
         if kind == "creator" and (row := self.creators.find(name)) >= 0:
             self.creator.values[row] = False
+
+    @classmethod
+    def examples(cls) -> Iterator[ViewExample]:
+        """Yield verdicts on videos and creators."""
+
+        def verdict(kind: Literal["video", "creator"], name: str, *, blocked: bool = True) -> tuple[str, Moderation]:
+            return f"{kind}:{name}", Moderation(kind=kind, id=name, blocked=blocked, at_ms=1)
+
+        def read(table: ModerationTable) -> object:
+            sides = ((table.videos, table.video), (table.creators, table.creator))
+            return [sorted(name for name, row in rows.rows.items() if column.values[row]) for rows, column in sides]
+
+        yield ViewExample(
+            make=lambda: cls(videos=Keyed(), creators=Keyed()),
+            records=[verdict("video", "a"), verdict("creator", "a"), verdict("video", "b", blocked=False), verdict("creator", "c:d")],
+            read=read,
+            endless=lambda n: verdict("video", f"v{n % 20}", blocked=n % 3 > 0),
+            bound=100,
+        )

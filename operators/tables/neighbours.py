@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.tables.keyed import Keyed
+from operators.tables.view import Shared, SideView, ViewExample
 from schemas.codec import decode
 from schemas.features import Neighbours
+from schemas.validity import neighbours
 
 _NO_ROWS = np.empty(0, dtype=np.int32)
 _NO_WEIGHTS = np.empty(0, dtype=np.float32)
@@ -34,7 +37,14 @@ class Joined(NamedTuple):
     places: NDArray[np.intp]
 
 
-class NeighbourTable:
+class Listed(NamedTuple):
+    """A valid record: whose neighbours, and the bytes."""
+
+    video_id: str
+    value: bytes
+
+
+class NeighbourTable(SideView[Listed]):
     """The neighbours of each video and their weights, best first.
 
     Lists are long and change far more often than they are looked at. So a list waits as it came until somebody asks for it; a newer one of
@@ -51,6 +61,9 @@ class NeighbourTable:
 
     """
 
+    topic = "features.neighbours"
+    message = Neighbours
+
     def __init__(self, *, videos: Keyed, most: int = 1_000, most_waiting: int = 1_024) -> None:
         if most < 1:
             message = f"expected at least 1 neighbour, got {most}, at most"
@@ -61,11 +74,20 @@ class NeighbourTable:
         self._waiting: dict[int, bytes] = {}
         self._lists: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
 
-    def put(self, video_id: str, value: bytes) -> None:
-        """Take in a video's newest list, as it stands on the topic; it must be valid."""
-        row = self.videos.row(video_id)
+    @classmethod
+    def made(cls, shared: Shared) -> Self:
+        """Return the table of a worker, empty."""
+        return cls(videos=shared.videos)
+
+    def prepare(self, key: bytes | None, value: bytes, offset: int) -> Listed:
+        """Check a list; it is decoded again when it is looked at."""
+        return Listed(neighbours(key, value).video_id, value)
+
+    def apply(self, listed: Listed) -> None:
+        """Take in a video's newest list, as it stands on the topic."""
+        row = self.videos.row(listed.video_id)
         self._waiting.pop(row, None)
-        self._waiting[row] = value
+        self._waiting[row] = listed.value
         if len(self._waiting) > self.most_waiting:
             self._settle(next(iter(self._waiting)))
 
@@ -87,13 +109,36 @@ class NeighbourTable:
             np.repeat(np.arange(len(found)), lengths),
         )
 
+    @classmethod
+    def examples(cls) -> Iterator[ViewExample]:
+        """Yield lists of three videos, of which two may wait."""
+
+        def near(video_id: str, **found: float) -> tuple[str, Neighbours]:
+            return video_id, Neighbours(video_id=video_id, as_of_ms=1, video_ids=list(found), weights=list(found.values()))
+
+        def read(table: NeighbourTable) -> object:
+            said = {}
+            for name in "abcd":
+                if (row := table.videos.find(name)) >= 0:
+                    found = table.of(np.array([row], dtype=np.intp))
+                    said[name] = table.videos.names(found.rows), found.weights.tolist()
+            return {name: listed for name, listed in said.items() if listed[0]}
+
+        yield ViewExample(
+            make=lambda: cls(videos=Keyed(), most=2, most_waiting=2),
+            records=[near("a", b=0.5, c=0.25, d=0.125), near("b", a=1.0), near("c")],
+            read=read,
+            endless=lambda n: near(f"v{n % 20}", **{f"v{(n + i) % 25}": 1 / (1 + i) for i in range(5)}),
+            bound=200,
+        )
+
     def _list(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         if row in self._waiting:
             self._settle(row)
         return self._lists.get(row, _NOTHING)
 
     def _settle(self, row: int) -> None:
-        neighbours = decode(Neighbours, self._waiting.pop(row))
+        found = decode(Neighbours, self._waiting.pop(row))
         known = self.videos.row
-        rows = np.array([known(video_id) for video_id in neighbours.video_ids[: self.most]], dtype=np.int32)
-        self._lists[row] = rows, np.array(neighbours.weights[: self.most], dtype=np.float32)
+        rows = np.array([known(video_id) for video_id in found.video_ids[: self.most]], dtype=np.int32)
+        self._lists[row] = rows, np.array(found.weights[: self.most], dtype=np.float32)

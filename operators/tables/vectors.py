@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.tables.keyed import Keyed
+from operators.tables.view import Shared, SideView, ViewExample
 from schemas.catalog import ItemVector
+from schemas.validity import keyed
 
 NO_OFFSET = -1
 
 
-class VectorTable:
+class Placed(NamedTuple):
+    """A vector, and the offset of its topic at which it stands."""
+
+    item: ItemVector
+    offset: int
+
+
+class VectorTable(SideView[Placed]):
     """int8 vectors of all rows, held as float32 so that inner products run in BLAS and are exact.
 
     Parameters
@@ -29,6 +41,9 @@ class VectorTable:
         Vectors that were left out because they have another size.
     """
 
+    topic = "catalog.vectors"
+    message = ItemVector
+
     def __init__(self, *, videos: Keyed, dim: int = 64) -> None:
         if not 1 <= dim <= 1_040:
             message = f"expected 1 to 1,040 dimensions, got {dim}, at dim"
@@ -40,8 +55,18 @@ class VectorTable:
         self.simhash = videos.column(np.uint64)
         self.offset = videos.column(np.int64, fill=NO_OFFSET)
 
-    def upsert(self, item: ItemVector, offset: int) -> None:
-        """Take in a vector that stands at `offset` of its topic."""
+    @classmethod
+    def made(cls, shared: Shared) -> Self:
+        """Return the table of a worker, empty."""
+        return cls(videos=shared.videos, dim=shared.dim)
+
+    def prepare(self, key: bytes | None, value: bytes, offset: int) -> Placed:
+        """Decode a vector."""
+        return Placed(keyed(ItemVector, "video_id", key, value), offset)
+
+    def apply(self, placed: Placed) -> None:
+        """Take in a vector."""
+        item, offset = placed
         if len(item.vector) != self.dim:
             self.wrong_size += 1
             return
@@ -62,3 +87,22 @@ class VectorTable:
         """Return the exact inner products of `rows` with an int8-valued vector of shape (dim,), shape (n,) float32."""
         products: NDArray[np.float32] = self.matrix.values[rows] @ vector
         return products
+
+    @classmethod
+    def examples(cls) -> Iterator[ViewExample]:
+        """Yield vectors of three videos, one of another size."""
+
+        def vector(video_id: str, *values: int, simhash: int = 7) -> tuple[str, ItemVector]:
+            return video_id, ItemVector(video_id=video_id, vector=bytes(values), simhash=simhash, catalog_offset=0)
+
+        def read(table: VectorTable) -> object:
+            rows = np.array([table.videos.row(name) for name in "abc"], dtype=np.intp)
+            return table.similarity(rows, np.array([1, 100], dtype=np.float32)).tolist(), table.simhash.values[rows].tolist()
+
+        yield ViewExample(
+            make=lambda: cls(videos=Keyed(), dim=2),
+            records=[vector("a", 3, 4), vector("b", 127, 0, simhash=2**64 - 1), vector("c", 1)],
+            read=read,
+            endless=lambda n: vector(f"v{n % 20}", n % 128, 1, simhash=n),
+            bound=100,
+        )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.tables.view import Shared, SideView, ViewExample, only_key
+from schemas.codec import decode
 from schemas.learning import Objective, OnlineWeights
+from schemas.validity import keyed
 
 
-class WeightTable:
+class WeightTable(SideView[OnlineWeights]):
     """Weights per head of the newest message of one model.
 
     A message for another feature set, or of another size, is left out and counted: those weights belong to other columns.
@@ -32,6 +38,9 @@ class WeightTable:
         Messages left out.
     """
 
+    topic = "models.online"
+    message = OnlineWeights
+
     def __init__(self, *, model: str, feature_set: str, n_features: int) -> None:
         self.model = model
         self.feature_set = feature_set
@@ -40,7 +49,16 @@ class WeightTable:
         self.heads: dict[str, NDArray[np.float32]] = {}
         self.unfit = 0
 
-    def upsert(self, weights: OnlineWeights) -> None:
+    @classmethod
+    def made(cls, shared: Shared) -> Self:
+        """Return the table of a worker, empty."""
+        return cls(model="online", feature_set=shared.feature_set, n_features=shared.n_features)
+
+    def prepare(self, key: bytes | None, value: bytes, offset: int) -> OnlineWeights:
+        """Decode weights."""
+        return keyed(OnlineWeights, "model", key, value)
+
+    def apply(self, weights: OnlineWeights) -> None:
         """Take in the model's newest weights."""
         if weights.model != self.model:
             return
@@ -61,8 +79,31 @@ class WeightTable:
             self.heads = {}
             self.version = 0
 
+    def versions(self) -> Mapping[str, str]:
+        """Return the version of the weights."""
+        return {self.model: str(self.version)}
 
-class ObjectiveTable:
+    @classmethod
+    def examples(cls) -> Iterator[ViewExample]:
+        """Yield weights of two models, one of which is another's."""
+
+        def weights(model: str, version: int) -> tuple[str, OnlineWeights]:
+            data = np.full(3, version, dtype=np.float32).tobytes()
+            return model, OnlineWeights(model=model, version=version, feature_set="f", updated_ms=1, examples=1, heads={"like": data})
+
+        def read(table: WeightTable) -> object:
+            return table.version, {head: values.tolist() for head, values in table.heads.items()}
+
+        yield ViewExample(
+            make=lambda: cls(model="online", feature_set="f", n_features=2),
+            records=[weights("online", 3), weights("other", 9)],
+            read=read,
+            endless=lambda n: weights("online", n),
+            bound=20,
+        )
+
+
+class ObjectiveTable(SideView[Objective]):
     """The newest objective, or the initial one before any message.
 
     Parameters
@@ -71,14 +112,47 @@ class ObjectiveTable:
         What counts until the first message, and again after a tombstone.
     """
 
+    topic = "control.objective"
+    message = Objective
+    one_key = "feed"
+
     def __init__(self, *, initial: Objective) -> None:
         self.initial = initial
         self.current = initial
 
-    def upsert(self, objective: Objective) -> None:
+    @classmethod
+    def made(cls, shared: Shared) -> Self:
+        """Return the table of a worker, empty."""
+        return cls(initial=shared.objective)
+
+    def prepare(self, key: bytes | None, value: bytes, offset: int) -> Objective:
+        """Decode an objective."""
+        self.key(key)
+        return decode(Objective, value)
+
+    def key(self, key: bytes | None) -> str:
+        """Return the one key of the topic."""
+        return only_key(self.one_key, key)
+
+    def apply(self, objective: Objective) -> None:
         """Take in what the ranker maximises from now on."""
         self.current = objective
 
-    def delete(self) -> None:
+    def delete(self, key: str) -> None:
         """Go back to the initial objective."""
         self.current = self.initial
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the version of the objective."""
+        return {"objective": self.current.version}
+
+    @classmethod
+    def examples(cls) -> Iterator[ViewExample]:
+        """Yield one objective after another."""
+        yield ViewExample(
+            make=lambda: cls(initial=Objective(version="0", heads={"like": 1.0})),
+            records=[("feed", Objective(version="1", heads={"like": 0.5, "share": 2.0}, exploration_rate=0.1))],
+            read=lambda table: table.current,
+            endless=lambda n: ("feed", Objective(version=f"{n:9}", heads={"like": 1.0})),
+            bound=20,
+        )

@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "verify": Command("serving.cli.verify", "recount the topics and compare every counter"),
     "record": Command("serving.cli.record", "copy what a replay needs into a folder"),
     "replay": Command("serving.cli.replay", "make every recorded answer again, and compare the bytes"),
+    "deploy": Command("serving.cli.deploy", "write the parts into docker-compose.yml and Kubernetes manifests"),
     "topics": Command("serving.cli.topics", "plan, apply, list, tail"),
     "schema": Command("serving.cli.schema", "export the contracts as JSON Schema and AsyncAPI"),
     "dlq": Command("serving.cli.dlq", "dead letters: list, show, retry, purge"),

@@ -17,8 +17,7 @@ from schemas.validity import catalog_item
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.connect import connected_settings
 from serving.publisher import Publisher
-from serving.reading import decoded, decoded_all
-from serving.records import last_by_key, read_records
+from serving.topic_reader import decoded, decoded_all, last_by_key, read_topic
 
 MODERATION = "control.moderation"
 OBJECTIVE = "control.objective"
@@ -76,7 +75,7 @@ def _say(kind: Literal["video", "creator"], name: str, *, block: bool, reason: s
 def _is_unknown(settings: Settings, kind: str, name: str) -> bool:
     """Tell whether no record of the catalogue names a video or creator; False where it takes too long to know."""
     deadline = time.monotonic() + _LOOK_FOR_S
-    for message in read_records(settings, CATALOGUE):
+    for message in read_topic(settings, CATALOGUE):
         if time.monotonic() > deadline:
             return False
         key = message.key()

@@ -11,15 +11,15 @@ import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from schemas.dlq import ReasonCode
+from schemas.dlq import LetterMark, ReasonCode
 from schemas.settings import Settings
 from serving.cli.instants import instant_ms
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.cli.topics import parsed, readable
 from serving.connect import connected_settings
-from serving.dlq import Outcome, outcome_of, purge, read_chains, resend, sendable
+from serving.dlq import DeadLetters, Outcome, outcome_of, purge, resend, sendable
 from serving.errors import ConfigError
-from serving.letters import Chains, State, Wanted
+from serving.letters import Chains, Letter, State, Wanted
 
 app = typer.Typer(add_completion=False, help="Dead letters: records set aside, unchanged, with the reason.", no_args_is_help=True)
 
@@ -52,7 +52,8 @@ def list_(
     was sent again, or a duplicate of what had been taken in. purged: shall stay as it is.
     """
     settings = connected_settings()
-    chains = read_chains(settings)
+    with DeadLetters(settings) as letters:
+        chains = letters.chains()
     found = list(_wanted(settings, reason, topic, user, since, until, state).of(chains))
     reasons = dict(Counter(str(chains.letters[name].reason) for name in found))
     states = dict(Counter(chains.state(name) for name in found))
@@ -67,8 +68,11 @@ def list_(
 @app.command(epilog="Example: penstock dlq show telemetry.raw/2/1041/0")
 def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonOption = False) -> None:
     """Show one dead letter with the whole record as it came, and what became of it."""
-    chains = read_chains(connected_settings())
-    letter = chains.letters[_known(chains, letter_id)]
+    with DeadLetters(connected_settings()) as letters:
+        chains = letters.chains()
+        letter = next(letters.whole([chains.letters[_known(chains, letter_id)]]), None)
+    if letter is None:
+        raise ConfigError(expected="a dead letter", got="one that has just expired", where=letter_id, do="run `penstock dlq list`")
     shown = {**_row(chains, letter_id), "key": readable(letter.key), "raw": parsed(letter.raw)}
     if as_json:
         print_json(shown)
@@ -101,21 +105,18 @@ def retry(
     """
     _one_of(letter_id, every=every)
     settings = connected_settings()
-    chains = read_chains(settings)
-    if letter_id is None:
-        names = chains.due(_wanted(settings, reason, topic, user, since, until).of(chains), max_attempts=max_attempts)
-    else:
-        names = [_known(chains, letter_id)]
-    letters, left = sendable(chains.letters[name] for name in names)
-    if dry_run:
-        _say_which(chains, [letter.letter_id for letter in letters], left, "would be sent again", as_json=as_json)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task("sending again", total=len(letters))
-        marks = resend(settings, letters, reason=because, on_progress=lambda done: bar.update(task, completed=done))
-        bar.update(task, description="waiting for what becomes of them")
-        outcome = outcome_of(settings, marks, wait_s=wait)
+    with DeadLetters(settings) as letters:
+        chains = letters.chains()
+        if letter_id is None:
+            names = chains.due(_wanted(settings, reason, topic, user, since, until).of(chains), max_attempts=max_attempts)
+        else:
+            names = [_known(chains, letter_id)]
+        chosen = [chains.letters[name] for name in names]
+        if dry_run:
+            good, left = sendable(letters.whole(chosen))
+            _say_which(chains, good, left, "would be sent again", as_json=as_json)
+            return
+        marks, left, outcome = _send_again(letters, chosen, because=because, wait_s=wait)
     if as_json:
         print_json({"sent": len(marks), **outcome._asdict(), "left": left})
     else:
@@ -144,17 +145,27 @@ def purge_(
     """
     _one_of(letter_id, every=every)
     settings = connected_settings()
-    chains = read_chains(settings)
+    with DeadLetters(settings) as letters:
+        chains = letters.chains()
     wanted = _wanted(settings, reason, topic, user, since, until).of(chains)
     names = [name for name in wanted if chains.state(name) != "purged"] if letter_id is None else [_known(chains, letter_id)]
     if dry_run:
         _say_which(chains, names, [], "would be marked as purged", as_json=as_json)
         return
-    purged = purge(settings, (chains.letters[name] for name in names), reason=because)
+    purged = purge(settings, names, reason=because)
     if as_json:
         print_json({"purged": purged})
     else:
         console.print(f"marked as purged: {purged}; they stay on telemetry.dlq until they expire", soft_wrap=True)
+
+
+def _send_again(letters: DeadLetters, chosen: list[Letter], *, because: str, wait_s: float) -> tuple[list[LetterMark], list[str], Outcome]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("sending again", total=len(chosen))
+        marks, left = resend(letters, chosen, reason=because, on_progress=lambda done: bar.update(task, completed=done))
+        bar.update(task, description="waiting for what becomes of them")
+        return marks, left, outcome_of(letters, marks, wait_s=wait_s)
 
 
 def _one_of(letter_id: str | None, *, every: bool) -> None:

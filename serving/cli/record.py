@@ -56,7 +56,7 @@ def _summary(folder: Path, recorded: Recorded) -> dict[str, object]:
         "seconds": round(recorded.seconds, 3),
         "secret": manifest.secret,
         "parts": manifest.parts,
-        "segments": manifest.segments,
+        "artifacts": manifest.artifacts,
     }
 
 
@@ -70,9 +70,9 @@ def _show(folder: Path, recorded: Recorded) -> None:
         missing = sum(part.missing for part in parts)
         table.add_row(topic, *(f"{number:,}" for number in numbers), f"{size:,.1f}", f"{missing:,}" if missing else "")
     console.print(table)
-    lost = [one for one in manifest.segments if not one.copied]
+    lost = [one for one in manifest.artifacts if not one.copied]
     for one in lost:
-        console.print(f"[yellow]segment {escape(one.segment_id)} is not in the recording: {escape(one.why)}[/]")
+        console.print(f"[yellow]{escape(one.path)}, announced on {one.topic}, is not in the recording: {escape(one.why)}[/]")
     if manifest.secret is None:
         console.print("[yellow]this home has no token key: its fingerprint is not in the recording[/]")
     console.print(

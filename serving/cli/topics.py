@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from schemas.topics import load_topics
 from serving.cli.output import JsonOption, console, print_json
 from serving.connect import connected_settings
 from serving.errors import ConfigError
-from serving.records import read_records
+from serving.topic_reader import TopicReader
 from serving.topics import Change, apply_topics, plan_topics
 
 app = typer.Typer(add_completion=False, help="Topics: what the cluster has, what topics.yaml says, what is on them.", no_args_is_help=True)
@@ -66,16 +67,16 @@ def tail(
     """Show the records of a topic as they come; with --from-beginning those that are there."""
     if topic not in load_topics():
         raise ConfigError(expected="a topic of topics.yaml", got=topic, where="the command line", do="run `penstock topics list`")
-    records = read_records(connected_settings(), topic, from_beginning=from_beginning, follow=not from_beginning)
-    try:
-        for message in islice(records, max_records):
+    with (
+        suppress(KeyboardInterrupt),
+        TopicReader(connected_settings(), [topic], start="earliest" if from_beginning else "latest") as reader,
+    ):
+        for _, message in islice(reader.advance() if from_beginning else reader.follow(), max_records):
             shown = as_shown(message)
             if as_json:
                 print_json(shown)
             else:
                 console.out(f"{shown['partition']}/{shown['offset']} {shown['key']}: {msgspec.json.encode(shown['value']).decode()}")
-    except KeyboardInterrupt:
-        return
 
 
 def as_shown(message: Message) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from serving.percentile import percentile
 from serving.probe import FreshnessProbe
 from serving.producer import TelemetryProducer
 from serving.reach import redis_client
-from serving.reading import TopicReader, decoded
 from serving.state import read_state, supervisor_mark
 from serving.system import Wanted, down, up
+from serving.topic_reader import TopicReader, decoded
 
 _STORY_AT = 0.4
 _LOOK_EVERY_S = 0.25

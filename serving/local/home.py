@@ -7,7 +7,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-_OF_PARTS = ("recovery", "segments", "pages", "cooccurrence", "faust")
+from schemas.topics import load_parts
+
+_ARTIFACTS = "artifacts"
+"""What side views announce and feed workers load (operators.tables.artifact), whoever made it."""
 _FOLDERS = ("kafka", "redis", "logs", "run", "segments", "recovery")
 
 
@@ -71,7 +74,7 @@ class Home:
 
     def of_parts(self) -> list[Path]:
         """Return the folders in which parts keep what belongs to the topics of this broker: wiped with them."""
-        return [self.root / name for name in _OF_PARTS]
+        return [self.root / name for name in sorted({_ARTIFACTS, *(name for part in load_parts().values() for name in part.folders)})]
 
     def create(self) -> Home:
         """Make the folder and its parts, owner-only, and return it; a root that is there keeps its own mode."""

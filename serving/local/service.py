@@ -141,6 +141,12 @@ class LocalService(ABC):
                 self._end(mark)
             self._mark_file.unlink(missing_ok=True)
 
+    def kill(self) -> None:
+        """Kill the process of this home at once, where it runs; nobody else's."""
+        mark = self._mark()
+        if mark is not None:
+            mark.end(0.0)
+
     def trim_log(self, max_bytes: int = 32 * 1024 * 1024) -> None:
         """Move the content of a log that has grown past `max_bytes` to `.1`, while the server goes on writing."""
         if self.log.exists() and self.log.stat().st_size > max_bytes:

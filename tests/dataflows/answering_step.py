@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,21 +11,23 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from dataflows.answering import Answering, Topics
+from dataflows.artifacts import ArtifactLoader
 from dataflows.feed import side_tables
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
 from dataflows.part import Part
 from dataflows.reply_topics import ReplyTopics
-from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend, StoreError
 from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
+from operators.tables.side import SideTables
 from schemas.codec import decode, encode, pack
 from schemas.feed import FeedRequest, FeedResponse, ReadState
 from schemas.settings import Settings
 from tests.operators.feed_world import NOW_MS, SECRET, Record, item
 
 PREFIX = "p."
+CATALOGUE = [item(f"v{i}", creator_id=f"c{i}", title=f"video {i}") for i in range(200)]
 
 
 @dataclass
@@ -41,8 +45,7 @@ class Shelf:
     def append_pages(self, appends: Sequence[PageAppend]) -> list[bool]:
         self.meddle()
         if self.away_at_append:
-            message = "gone"
-            raise StoreError(message)
+            raise StoreError(expected="pages to be acknowledged", got="nothing", where="the user store")
         return [self._append(one) for one in appends]
 
     def _append(self, one: PageAppend) -> bool:
@@ -61,13 +64,23 @@ class Step:
     shelf: Shelf
     done: list[int]
     part: Part
+    ends: Counter[str] = field(default_factory=Counter)
 
     def side(self, records: Sequence[Record]) -> None:
-        """Apply side records."""
-        offsets = self.answering.engine.tables.offsets
+        """Apply side records, each topic numbered from 0."""
         for topic, key, value in records:
-            message = Message(topic=PREFIX + topic, partition=0, offset=offsets.get(f"{topic}/0", 0), key=key.encode(), value=value)
+            offset = self.ends[topic]
+            self.ends[topic] += 1
+            message = Message(topic=PREFIX + topic, partition=0, offset=offset, key=key.encode(), value=value)
             assert self.answering.on_batch([SideBatch([message])]) == []
+
+    def settle(self, is_settled: Callable[[], bool]) -> None:
+        """Turn until something that is loaded beside the flow has had its effect."""
+        deadline = time.monotonic() + 20
+        while not is_settled():
+            assert time.monotonic() < deadline
+            self.answering.on_batch([SideBatch([])])
+            time.sleep(0.005)
 
     def ask(self, *values: bytes | None, fields: Sequence[tuple[str, bytes]] = ()) -> list[Outgoing]:
         """Answer a batch."""
@@ -86,16 +99,16 @@ def requests(*values: bytes | None, fields: Sequence[tuple[str, bytes]] = ()) ->
     )
 
 
-def made_step(tmp_path: Path) -> Step:
+def made_step(tmp_path: Path, tables: SideTables | None = None) -> Step:
     """The step with a catalogue of 200."""
     part = Part("feed", Settings(home=tmp_path, topic_prefix=PREFIX))
     metrics, shelf, done = FeedMetrics(part), Shelf(), list[int]()
     chain = feed_pipeline([metrics])
     metrics.names(chain.source_names, chain.reasons)
     answering = Answering(
-        engine=FeedEngine(tables=side_tables(), secret=SECRET, seed=0, worker="w", pipeline=chain),
+        engine=FeedEngine(tables=tables or side_tables(), secret=SECRET, seed=0, worker="w", pipeline=chain),
         store=shelf,
-        loader=SegmentLoader(tmp_path / "segments", on_failure=lambda announced, error: metrics.event("segment_not_loaded")),
+        loader=ArtifactLoader(tmp_path, on_failure=lambda announced, error: metrics.event("artifact_not_loaded")),
         topics=Topics(prefix=PREFIX, served="p.feed.served", letters="p.telemetry.dlq"),
         replies=ReplyTopics(default="p.feed.responses", listed=[], own=[], look=lambda: {"p.feed.responses": 8}),
         metrics=metrics,
@@ -104,7 +117,7 @@ def made_step(tmp_path: Path) -> Step:
         done=lambda topic, partition, offset: done.append(offset),
     )
     made = Step(answering, shelf, done, part)
-    made.side([item(f"v{i}", creator_id=f"c{i}", title=f"video {i}") for i in range(200)])
+    made.side(CATALOGUE)
     return made
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,6 @@ from dataflows.logs import Quiet
 from operators.feed import FeedEngine
 from operators.index.builder import publish
 from operators.index.exact import ExactSegment
-from schemas.catalog import SegmentAnnounced
 from schemas.codec import decode, encode
 from schemas.feed import FeedResponse, ServedRecord
 from schemas.partition import partition_for
@@ -89,27 +87,17 @@ def test_segments_are_loaded_beside_the_flow_and_a_bad_one_leaves_the_old_one(st
     segment = ExactSegment(ids, np.ones((200, 64), dtype=np.int8))
     announced = publish(segment, tmp_path / "segments", built_ms=NOW_MS, vectors_offset=0)
     missing = msgspec.structs.replace(announced, path="nowhere", segment_id="missing")
-    topic, key = "catalog.segments", "items"
-    for wanted in (announced, missing):
-        offsets = step.answering.engine.tables.offsets
-        message = Message(topic=PREFIX + topic, partition=0, offset=offsets.get(f"{topic}/0", 0), key=key.encode(), value=encode(wanted))
-        step.answering.on_batch([SideBatch([message])])
-        _wait(step, wanted)
+    tables = step.answering.engine.tables
+    step.side([("catalog.segments", "items", encode(announced))])
+    step.settle(lambda: tables.segment is not None)
+    step.side([("catalog.segments", "items", encode(missing))])
+    step.settle(lambda: count(step, "artifact_not_loaded") == 1)
     served = decode(ServedRecord, step.ask(request())[1].value or b"")
     assert served.segment_id == announced.segment_id
     assert served.offsets["catalog.segments/0"] == 1
-    assert count(step, "segment_not_loaded") == 1
-
-
-def _wait(step: Step, wanted: SegmentAnnounced) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        step.answering.on_batch([SideBatch([])])
-        installed = step.answering.engine.tables.segment
-        if count(step, "segment_not_loaded") == 1 or (installed is not None and installed.announced == wanted):
-            return
-        time.sleep(0.01)
-    pytest.fail("the segment was neither installed nor refused")
+    step.side([("catalog.segments", "items", None)])
+    taken_back = decode(ServedRecord, step.ask(request())[1].value or b"")
+    assert (taken_back.segment_id, taken_back.offsets["catalog.segments/0"], taken_back.model_versions["index"]) == (None, 3, "none")
 
 
 def test_the_flow_runs_on_plain_iterables(step: Step) -> None:

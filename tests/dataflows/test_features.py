@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -139,11 +140,10 @@ class Store:
         self.failures = failures
         self.written: list[str] = []
 
-    def write(self, updates: list[UserUpdate]) -> None:
+    def write(self, updates: Sequence[UserUpdate]) -> None:
         if self.failures > 0:
             self.failures -= 1
-            text = "away"
-            raise StoreError(text)
+            raise StoreError(expected="rows to be acknowledged", got="nothing", where="the user store")
         self.written += [update.user_id for update in updates]
 
     def close(self) -> None: ...
@@ -151,7 +151,7 @@ class Store:
 
 def test_rows_are_written_again_until_they_are_acknowledged() -> None:
     store, spent = Store(failures=2), list[float]()
-    part = UserSink(store, spent=spent.append).build_part("users", "users", None)  # type: ignore[arg-type]
+    part = UserSink(store, spent=spent.append).build_part("users", "users", None)
     part.write_batch([[UserUpdate("a", 1, b"", {}, {})], [UserUpdate("b", 1, b"", {}, {})]])
     assert store.written == ["a", "b"]
     assert len(spent) == 1
@@ -160,6 +160,6 @@ def test_rows_are_written_again_until_they_are_acknowledged() -> None:
 def test_a_shutdown_while_the_store_is_away_ends_the_flow_with_an_error() -> None:
     shutdown = Shutdown()
     shutdown.request()
-    part = UserSink(Store(failures=1), shutdown=shutdown).build_part("users", "users", None)  # type: ignore[arg-type]
+    part = UserSink(Store(failures=1), shutdown=shutdown).build_part("users", "users", None)
     with pytest.raises(StoreError):
         part.write_batch([[UserUpdate("a", 1, b"", {}, {})]])

@@ -21,13 +21,13 @@ import pytest
 from bytewax.testing import TestingSink, TestingSource
 
 from dataflows.answering import Answering, Topics
+from dataflows.artifacts import ArtifactLoader
 from dataflows.engine import run_to_end
 from dataflows.feed import build, side_tables
 from dataflows.feed_metrics import FeedMetrics
 from dataflows.kafka import Batch, Outgoing, RequestBatch, SideBatch
 from dataflows.part import Part
 from dataflows.reply_topics import ReplyTopics
-from dataflows.segment_loader import SegmentLoader
 from dataflows.store import PageAppend
 from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
@@ -98,7 +98,7 @@ def run(records: Sequence[Recorded], store: Shelf, size: int, home: Path) -> lis
     answering = Answering(
         engine=FeedEngine(tables=side_tables(), secret=SECRET, seed=0, worker="golden", pipeline=pipeline),
         store=store,
-        loader=SegmentLoader(home / "segments", on_failure=lambda _announced, _error: None),
+        loader=ArtifactLoader(home, on_failure=lambda _announced, _error: None),
         topics=Topics(prefix="", served=SERVED, letters=LETTERS),
         replies=ReplyTopics(default=RESPONSES, listed=[], own=[], look=lambda: {RESPONSES: 8}),
         metrics=metrics,

@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from dataflows.engine import run_to_end
 from dataflows.kafka import Batch, Outgoing
-from dataflows.label_shards import Inputs
+from dataflows.label_shards import Inputs, Owned
 from dataflows.labels import LEARNER_PARTITION, build, flow
 from dataflows.part import Part
 from dataflows.progress import Progress
@@ -39,7 +39,7 @@ def inputs(counts: Counter[str], *, partitions: int = 4) -> Inputs:
     def count(what: str, number: int) -> None:
         counts[what] += number
 
-    return Inputs(served="served", events="events", partitions={"served": partitions, "events": 4}, progress=Progress(), count=count)
+    return Inputs(served="served", events="events", owned=Owned({"served": partitions, "events": 4}), progress=Progress(), count=count)
 
 
 def test_pages_and_events_become_examples_on_the_learners_partition() -> None:
@@ -65,7 +65,7 @@ def test_pages_and_events_become_examples_on_the_learners_partition() -> None:
             TestingSource(batches),
             TestingSink(out),
             inputs=inputs(counts),
-            make=lambda: ServedOutcomes(secret=SECRET, pages=MemoryPages()),
+            make=lambda _shard: ServedOutcomes(secret=SECRET, pages=MemoryPages()),
             topic="examples",
         )
         run_to_end(flow, epoch=timedelta(seconds=1), store=None)

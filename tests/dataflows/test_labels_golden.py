@@ -13,7 +13,7 @@ from bytewax.testing import TestingSink, TestingSource
 
 from dataflows.engine import run_to_end
 from dataflows.kafka import Batch, Outgoing
-from dataflows.label_shards import Inputs
+from dataflows.label_shards import Inputs, Owned
 from dataflows.labels import build
 from dataflows.progress import Progress
 from operators.joins.inputs import event, page
@@ -126,11 +126,11 @@ def run(records: list[Recorded], size: int) -> dict[str, Any]:
         inputs=Inputs(
             served=SERVED,
             events=EVENTS,
-            partitions={SERVED: PARTITIONS, EVENTS: PARTITIONS},
+            owned=Owned({SERVED: PARTITIONS, EVENTS: PARTITIONS}),
             progress=Progress(now=lambda: T / 1_000),
             count=count,
         ),
-        make=lambda: ServedOutcomes(secret=SECRET, pages=MemoryPages()),
+        make=lambda _shard: ServedOutcomes(secret=SECRET, pages=MemoryPages()),
         topic="learning.examples",
     )
     run_to_end(flow, epoch=timedelta(seconds=10), store=None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from redis import Redis
 
 from serving.local import Home
 from serving.parts import HOME_MARK
@@ -36,6 +37,14 @@ def row(home: Home, name: str) -> PartState:
 
 def came_back(home: Home, name: str, killed: int) -> bool:
     return row(home, name).ready and row(home, name).pid != killed
+
+
+def database(redis_url: str, number: int) -> str:
+    """URL of an emptied database of the Redis whose URL ends in /0."""
+    url = redis_url.removesuffix("0") + str(number)
+    with Redis.from_url(url) as client:
+        client.flushdb()
+    return url
 
 
 def eventually(what: Callable[[], bool], within_s: float = 15.0) -> None:

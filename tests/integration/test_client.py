@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 from benchmarks import echo
 from schemas.feed import FeedRequest
 from schemas.settings import Settings
+from serving.broker import TopicMissing
 from serving.client import FeedClient
 from serving.errors import ContractError, TransportError
 
@@ -167,5 +168,5 @@ def test_an_error_of_the_clients_own_thread_fails_its_requests(settings: Setting
 
 
 def test_a_missing_topic_is_named(kafka: str) -> None:
-    with pytest.raises(TransportError, match=r"expected the topic nowhere\.feed\.requests"):
+    with pytest.raises(TopicMissing, match=r"expected a topic of the cluster, got .*, at nowhere\.feed\.requests;"):
         FeedClient({"bootstrap.servers": kafka}, topic_prefix="nowhere.")

@@ -10,9 +10,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from schemas.catalog import CatalogItem
 from schemas.settings import Settings
+from serving.broker import TopicMissing
 from serving.errors import ContractError, TransportError
 from serving.publisher import Publisher
-from serving.reading import TopicReader, decoded
+from serving.topic_reader import TopicReader, decoded
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +57,7 @@ def test_a_record_that_breaks_its_contract_is_named_by_its_place(settings: Setti
 
 
 def test_a_missing_topic_is_named(settings: Settings) -> None:
-    with pytest.raises(TransportError, match=r"expected the topic .*three"):
+    with pytest.raises(TopicMissing, match=r"expected a topic of the cluster, got .*, at reading-.*\.three;"):
         TopicReader(settings, ["three"])
 
 

@@ -112,12 +112,12 @@ def test_segments_are_copied_and_those_that_are_not_there_are_named(settings: Se
     for announced in (kept, gone, changed, outside):
         put("catalog.segments", "items", encode(announced))
     put("catalog.segments", "items", None)
-    segments = {one.segment_id: (one.copied, one.why) for one in record(settings, tmp_path / "run").manifest.segments}
-    assert segments == {
-        kept.segment_id: (True, ""),
-        gone.segment_id: (False, "its files were not in the segment store"),
-        changed.segment_id: (False, "its files are not what was announced"),
-        "outside": (False, "its path leads out of the segment store"),
+    artifacts = {one.path: (one.copied, one.why) for one in record(settings, tmp_path / "run").manifest.artifacts}
+    assert artifacts == {
+        kept.path: (True, ""),
+        gone.path: (False, "its files were not in the store"),
+        changed.path: (False, "its files are not what was announced"),
+        outside.path: (False, "its path leads out of the store"),
     }
     assert [path.name for path in (tmp_path / "run" / "segments").iterdir()] == [kept.path]
 

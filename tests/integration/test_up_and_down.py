@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from serving.errors import ConfigError, ServiceError
@@ -88,6 +90,35 @@ def test_up_twice_changes_nothing_and_up_with_other_settings_is_refused(start: S
     assert supervisor_mark(own) is not None
 
 
+def test_a_setting_of_the_parts_that_changed_is_named_with_both_values_and_a_secret_without(
+    start: Start, own: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_TOKEN_SECRET", "swordfish")
+    start("steady")
+    start("steady")
+    monkeypatch.setenv("PENSTOCK_DEFAULT_AGE", "18")
+    monkeypatch.setenv("PENSTOCK_TOKEN_SECRET", "marlin")
+    with pytest.raises(ConfigError) as caught:
+        start("steady")
+    assert caught.value.got == "one that runs with another PENSTOCK_TOKEN_SECRET, PENSTOCK_DEFAULT_AGE='17' (now '18')"
+    refused = command(own, "up")
+    assert refused.returncode == 2
+    assert "PENSTOCK_DEFAULT_AGE='17' (now '18')" in " ".join(refused.stderr.split())
+    assert "swordfish" not in (own.run / "plan.json").read_text() + refused.stderr
+    down(own)
+    start("steady")
+
+
+def test_status_and_up_refuse_an_environment_that_means_another_system(start: Start, own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    start("steady")
+    monkeypatch.setenv("PENSTOCK_REDIS_URL", "redis://me:hunter2@127.0.0.1:1/0")
+    for words in (("status",), ("status", "--json"), ("up",), ("feed", "42")):
+        refused = command(own, *words)
+        assert refused.returncode == 2
+        assert "PENSTOCK_REDIS_URL='redis://127.0.0.1:1/0'" in refused.stderr
+        assert "hunter2" not in refused.stderr
+
+
 def test_parts_left_by_a_killed_supervisor_are_found_by_the_next_command(start: Start, own: Home) -> None:
     start("steady")
     orphan = row(own, "steady").pid
@@ -124,13 +155,13 @@ def command(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([script, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start, own: Home, kafka: str, redis_url: str) -> None:
+def test_status_says_where_the_system_is_to_programs_and_to_people(start: Start, own: Home, kafka: str, own_redis: str) -> None:
     assert command(own, "status").returncode == 1
 
     start("steady")
     said = json.loads(command(own, "status", "--json").stdout)
     assert said["bootstrap_servers"] == kafka
-    assert said["redis_url"] == redis_url
+    assert said["redis_url"] == own_redis
     assert {"name", "pid", "ready", "lag", "memory_mb", "restarts", "last_progress_s", "status"} <= said["parts"][0].keys()
     assert said["warnings"] == []
     assert "steady" in command(own, "status").stdout
@@ -167,8 +198,8 @@ def test_a_store_that_is_away_is_named_at_once_and_one_that_goes_away_is_not_rea
     assert row(own, "steady").ready
 
 
-def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, redis_url: str) -> None:
-    words = ["up", "--only", "ingest", "--bootstrap-servers", kafka, "--redis-url", redis_url]
+def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, own_redis: str) -> None:
+    words = ["up", "--only", "ingest", "--bootstrap-servers", kafka, "--redis-url", own_redis]
     env = {**os.environ, "PENSTOCK_HOME": str(own.root), "PENSTOCK_TOPIC_PREFIX": f"t{uuid.uuid4().hex[:8]}."}
     script = Path(sys.executable).with_name("penstock")
     process = subprocess.Popen([script, *words], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -180,25 +211,60 @@ def test_an_interrupted_start_leaves_nothing_running(own: Home, kafka: str, redi
     assert supervisor_mark(own) is None
 
 
-def test_our_own_broker_and_redis_are_kept_running_too(tmp_path: Path) -> None:
+@pytest.fixture
+def own_services(tmp_path: Path) -> Iterator[Home]:
+    """A system of a broker and a Redis of its own, without parts."""
     home = Home(tmp_path / "home").create()
     services = (LocalKafka(home, port=0), LocalRedis(home, port=0))
     try:
         for service in services:
             service.start()
-        state = up(home, Wanted(parts=()), lambda _text: None)
-        assert state is not None
-        assert [part.name for part in state.parts] == ["kafka", "redis"]
-        pids = {part.name: part.pid or 0 for part in state.parts}
-        for pid in pids.values():
-            os.kill(pid, signal.SIGKILL)
-        for name, pid in pids.items():
-            eventually(partial(came_back, home, name, pid), within_s=40)
-            assert row(home, name).restarts == 1
-        after = read_state(home)
-        assert after is not None
-        assert after.bootstrap_servers == state.bootstrap_servers
+        up(home, Wanted(parts=()), lambda _text: None)
+        yield home
     finally:
         stopped = down(home)
     assert stopped == ["kafka", "redis"]
     assert not any(service.running() for service in services)
+
+
+def test_our_own_broker_and_redis_are_kept_running_too(own_services: Home) -> None:
+    before = read_state(own_services)
+    assert before is not None
+    pids = {part.name: part.pid or 0 for part in before.parts}
+    assert list(pids) == ["kafka", "redis"]
+    for pid in pids.values():
+        os.kill(pid, signal.SIGKILL)
+    for name, pid in pids.items():
+        eventually(partial(came_back, own_services, name, pid), within_s=40)
+        assert row(own_services, name).restarts == 1
+    after = read_state(own_services)
+    assert after is not None
+    assert after.bootstrap_servers == before.bootstrap_servers
+
+
+def is_silent(home: Home, name: str) -> bool:
+    return row(home, name).status == "silent"
+
+
+def test_a_broker_and_a_redis_that_hang_are_not_ready_and_are_killed_and_started_again(own_services: Home) -> None:
+    pids = {name: row(own_services, name).pid or 0 for name in ("kafka", "redis")}
+    for pid in pids.values():
+        os.kill(pid, signal.SIGSTOP)
+    for name in pids:
+        eventually(partial(is_silent, own_services, name))
+        assert not row(own_services, name).ready
+        assert row(own_services, name).last_words
+    assert all(psutil.pid_exists(pid) for pid in pids.values())
+    for name, pid in pids.items():
+        eventually(partial(came_back, own_services, name, pid), within_s=60)
+        assert row(own_services, name).restarts == 1
+        assert "did not answer for 15 s" in row(own_services, name).last_words
+
+
+def test_a_pause_that_ends_kills_nothing(own_services: Home) -> None:
+    pid = row(own_services, "redis").pid or 0
+    os.kill(pid, signal.SIGSTOP)
+    eventually(partial(is_silent, own_services, "redis"))
+    os.kill(pid, signal.SIGCONT)
+    eventually(lambda: row(own_services, "redis").ready)
+    assert (row(own_services, "redis").pid, row(own_services, "redis").restarts, row(own_services, "redis").last_words) == (pid, 0, "")

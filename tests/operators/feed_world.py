@@ -13,6 +13,7 @@ from operators.profiles.seen import hashes, positions
 from operators.query import Query, Rows, query
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.stages import Selection
+from operators.tables.segments import IndexSegment
 from operators.tables.side import SideTables
 from operators.windows.decay import N_DECAYED
 from schemas.base import Message
@@ -145,7 +146,7 @@ def install_segment(made: SideTables, video_ids: Sequence[str], *, vectors_offse
         built_ms=NOW_MS,
         vectors_offset=vectors_offset,
     )
-    made.install(announced, ExactSegment(ids, made.vectors.matrix.values[rows].astype(np.int8)))
+    made.view(IndexSegment).install(announced, ExactSegment(ids, made.vectors.matrix.values[rows].astype(np.int8)))
 
 
 def taken(video_ids: Iterable[str]) -> list[Taken]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import pytest
 
 from operators.base import Example, State, StreamOperator
-from operators.checks import Check, ContractError, checks_of, operators_of
+from operators.checks import Check, checks_of, operators_of
+from schemas.errors import ContractError
 
 EVERY = [pytest.param(check, id=f"{kind.__qualname__}-{name}") for kind in operators_of() for name, check in checks_of(kind)]
 

@@ -14,7 +14,7 @@ from operators.query import Query, Rows
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import SpacedPage
-from operators.stages import Found, Selection
+from operators.stages import Selection
 from tests.operators.feed_world import ask, item, names, rich_person, rich_world, tables
 
 
@@ -25,9 +25,8 @@ class Fixed:
         self.name = name
         self.video_ids = video_ids
 
-    def retrieve(self, query: Query) -> Found:
-        rows = query.rows_of(list(self.video_ids))
-        return Found(rows, np.zeros(len(rows)))
+    def retrieve(self, query: Query) -> Rows:
+        return query.rows_of(list(self.video_ids))
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         return [f"because of {self.name}"] * len(rows)
@@ -36,7 +35,7 @@ class Fixed:
 class Broken(Fixed):
     """A source that fails."""
 
-    def retrieve(self, query: Query) -> Found:
+    def retrieve(self, query: Query) -> Rows:
         message = "no such index"
         raise RuntimeError(message)
 
@@ -77,8 +76,8 @@ class Everything(Fixed):
     def best(self, query: Query, rows: Rows) -> Rows:
         return rows
 
-    def retrieve(self, query: Query) -> Found:
-        return Found(np.empty(0, dtype=np.intp), np.empty(0))
+    def retrieve(self, query: Query) -> Rows:
+        return np.empty(0, dtype=np.intp)
 
 
 class BrokenRanker(OnlineRanker):

@@ -62,10 +62,10 @@ def test_sources_are_deterministic_bounded_and_repeat_nothing() -> None:
     for source in feed_pipeline().sources:
         for query in queries():
             one, other = source.retrieve(query), source.retrieve(query)
-            assert one.rows.tolist() == other.rows.tolist()
-            assert len(one.rows) == len(one.scores) <= getattr(source, "most")  # noqa: B009
-            assert len(set(one.rows.tolist())) == len(one.rows), source.name
-            assert one.rows.dtype == np.intp
+            assert one.tolist() == other.tolist()
+            assert len(one) <= getattr(source, "most")  # noqa: B009
+            assert len(set(one.tolist())) == len(one), source.name
+            assert one.dtype == np.intp
 
 
 def test_filters_look_at_each_candidate_alone_and_leave_the_input_as_it_was() -> None:

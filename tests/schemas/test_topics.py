@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.registry import MESSAGES
-from schemas.topics import duration_ms, load_topics, topics_file
+from schemas.topics import duration_ms, load_parts, load_topics, topics_file
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = """
@@ -83,8 +83,46 @@ def test_a_topic_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "topics.yaml"
     entry = ENTRY.partition("topics:\n")[2]
     path.write_text(ENTRY + entry.lstrip("\n"))
-    with pytest.raises(ValueError, match="expected each topic once"):
+    with pytest.raises(ValueError, match="expected each name once"):
         load_topics(path)
+
+
+PART = """
+parts:
+  - name: a
+    module: dataflows.a
+    scale: one
+    why: because
+    memory_mb: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("scale: one", "scale: many", "Invalid enum value 'many'"),
+        ("why: because", "why: ''", "expected a reason, and 1 worker, of a part of scale one"),
+        ("why: because", "why: because\n    workers: 2", "expected a reason, and 1 worker, of a part of scale one"),
+        ("scale: one", "scale: shards", "of a part of scale one and of no other, got shards, at a"),
+        ("memory_mb: 1", "memory_mb: 1\n    wrong: y", "unknown field `wrong`"),
+        ("  - name: a", "  - {name: a, module: b, scale: group, memory_mb: 1}\n  - name: a", "expected each name once"),
+    ],
+)
+def test_a_wrong_table_of_parts_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    path = tmp_path / "topics.yaml"
+    path.write_text(ENTRY + PART.lstrip("\n"))
+    assert list(load_parts(path)) == ["a"]
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(ENTRY + PART.lstrip("\n").replace(old, new))
+    with pytest.raises(ValueError, match=complaint):
+        load_parts(wrong)
+
+
+def test_every_part_is_a_program_and_every_program_a_part_and_reads_or_writes_a_topic() -> None:
+    programs = {path.stem for path in (ROOT / "dataflows").glob("*.py") if "def main() -> None" in path.read_text(encoding="utf-8")}
+    parts = load_parts()
+    assert {part.module for part in parts.values()} <= {f"dataflows.{name}" for name in programs}
+    assert parts.keys() == {name for spec in load_topics().values() for name in (*spec.producers, *spec.consumers)} & programs
 
 
 def test_the_file_is_found() -> None:

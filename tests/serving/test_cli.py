@@ -57,7 +57,7 @@ def test_an_unknown_command_is_an_error_of_usage(capsys: pytest.CaptureFixture[s
 
 def test_a_wrong_option_is_an_error_of_usage() -> None:
     assert run("status", "--florble") == 2
-    assert run("up", "--feed-workers", "0") == 2
+    assert run("up", "--workers", "feed=0") == 2
     assert run("up", "--only", "florble") == 2
     assert run("up", "--fresh", "--redis-url", "redis://127.0.0.1:1/0") == 2
 

@@ -10,7 +10,7 @@ import pytest
 from serving.connect import connected_settings, current_settings
 from serving.errors import ConfigError, ServiceError
 from serving.local import Home
-from serving.parts import Plan, environment, write_plan
+from serving.parts import PartSpec, Plan, environment, write_plan
 from serving.reach import require_redis
 from serving.state import SystemState, write_state
 
@@ -84,10 +84,8 @@ def test_the_prefix_of_a_system_that_is_down_is_remembered_for_its_broker_only(h
 
 
 def test_parts_are_told_the_prefix_of_the_plan_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
-    from serving.parts import PARTS
-
     monkeypatch.setenv("PENSTOCK_TOPIC_PREFIX", "mine.")
-    assert environment(PLAN, PARTS[0], home.root)["PENSTOCK_TOPIC_PREFIX"] == "other."
+    assert environment(PLAN, PartSpec("ingest", "dataflows.ingest"), home.root)["PENSTOCK_TOPIC_PREFIX"] == "other."
 
 
 def test_a_wrong_address_is_named_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

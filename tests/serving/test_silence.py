@@ -28,7 +28,7 @@ def said(*args: object, **named: object) -> list[str]:
     return silences(samples(exposition(*args, **named)))  # type: ignore[arg-type]
 
 
-def test_a_system_that_gets_everything_and_one_that_tells_nothing_are_quiet() -> None:
+def test_a_system_that_gets_everything_and_a_part_that_is_not_ingest_are_quiet() -> None:
     assert said(FINE, {"videos": 10, "with_category": 10}, 7 * 86_400.0) == []
     assert silences(samples("penstock_ready 1.0\n")) == []
     assert silences({}) == []
@@ -54,12 +54,21 @@ def test_events_about_videos_that_nobody_listed_are_counted_beyond_a_few() -> No
     assert told == "960 of 1,000 events name a video_id that the catalogue does not have"
 
 
-def test_a_few_events_say_nothing_yet() -> None:
-    assert said({"events": 99, "impressions": 0, "tracking_tokens": 0, "regions": 0, "listed_videos": 0}) == []
+def test_a_few_events_say_nothing_yet_and_that_is_told() -> None:
+    few = {"events": 99, "impressions": 0, "tracking_tokens": 0, "regions": 0, "listed_videos": 0}
+    assert said(few) == ["only 99 events since ingest started: what they lack is not known"]
+    assert said(few | {"events": 100})[0].startswith("none of 100 events")
+
+
+def test_counters_that_begin_again_with_a_restart_are_not_taken_for_health() -> None:
+    # a process that has just started has told of no event, not even of none
+    unknown = "no events since ingest started: what they lack is not known"
+    assert said({}, {"videos": 12, "with_category": 12}, 0.0) == [unknown]
+    assert said({"events": 0}, {"videos": 12, "with_category": 12}, 0.0) == [unknown]
 
 
 def test_a_catalogue_without_categories_and_a_short_memory_are_named() -> None:
     (about_videos, about_ids) = said(FINE, {"videos": 12, "with_category": 0}, 2 * 3_600.0)
     assert about_videos.startswith("none of 12 videos has a category")
     assert about_ids.startswith("event ids are remembered for 2.0 h only")
-    assert said(FINE, {"videos": 0, "with_category": 0}, 0.0) == []
+    assert said(FINE, {"videos": 0, "with_category": 0}, 0.0) == ["no video is in the catalogue: no feed has items"]

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from serving.parts import PARTS, PartSpec, choose_parts
+from schemas.topics import load_parts
+from serving.parts import PartSpec, choose_parts
+from serving.pings import Answer
 from serving.scrape import SILENT_AFTER_S, Scraper, reading_of
-from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, WatchedRemote, last_words
+from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, WatchedRemote, WatchedService, last_words
 
 
 def test_the_first_restart_is_at_once_and_later_ones_wait_longer_and_longer() -> None:
@@ -46,8 +48,8 @@ def test_the_last_words_are_the_error_else_the_event_else_the_plain_line(tmp_pat
 
 
 def test_every_part_of_the_table_has_one_process_and_feed_has_as_many_as_asked_for() -> None:
-    names = [part.name for part in choose_parts(feed_workers=3)]
-    assert len(set(names)) == len(names) == len(PARTS) + 2
+    names = [part.name for part in choose_parts(workers={"feed": 3})]
+    assert len(set(names)) == len(names) == len(load_parts()) + 2
     assert [name for name in names if name.startswith("feed-")] == ["feed-0", "feed-1", "feed-2"]
 
 
@@ -55,7 +57,7 @@ class Metrics(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"penstock_ready 1.0\npenstock_lag 7.0\n")
+        self.wfile.write(b'penstock_ready 1.0\npenstock_lag 7.0\npenstock_partition_lag{partition="3",topic="telemetry.raw"} 7.0\n')
 
     def log_message(self, *_: object) -> None:
         return
@@ -80,7 +82,7 @@ def test_a_part_that_has_been_silent_for_long_is_not_ready_any_more(part: Watche
     scraper.read(part)
     reading = scraper.reading("part", 1)
     assert reading is not None
-    assert (reading.ready, reading.lag) == (True, 7)
+    assert (reading.ready, reading.lag, reading.waiting) == (True, 7, {("telemetry.raw", 3): 7})
     assert scraper.reading("part", 2) is None
     now = time.monotonic()
     monkeypatch.setattr("serving.scrape.time.monotonic", lambda: now + SILENT_AFTER_S + 1)
@@ -95,6 +97,69 @@ def test_a_part_without_a_process_or_an_answer_has_no_reading(part: WatchedPart,
     part.port_file.write_text("no port")
     scraper.read(part)
     assert scraper.reading("part", 1) is None
+
+
+class Service:
+    """A local service that is a wish."""
+
+    name = "redis"
+    pid = 7
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "redis.log"
+        self.runs = True
+        self.killed = threading.Event()
+        self.started = threading.Event()
+
+    def running(self) -> bool:
+        return self.runs
+
+    def kill(self) -> None:
+        self.runs = False
+        self.killed.set()
+
+    def start(self) -> None:
+        self.runs = True
+        self.started.set()
+
+
+SILENT = Answer("timeout", silent=True)
+
+
+def watched_for(folder: Path, answers: list[tuple[float, Answer]]) -> tuple[WatchedService, Service]:
+    """A service that was asked at some seconds; each answer took one."""
+    service = Service(folder)
+    watched = WatchedService(service, lambda: SILENT)  # type: ignore[arg-type]
+    for asked_at, answer in answers:
+        watched.heard(answer, asked_at, asked_at + 1.0)
+        watched.tend(asked_at + 1.0)
+    return watched, service
+
+
+def test_a_service_that_is_silent_for_long_is_killed_and_started_again(tmp_path: Path) -> None:
+    watched, service = watched_for(tmp_path, [(float(at), SILENT) for at in range(100, 114)])
+    assert watched.silent
+    assert not service.killed.is_set()
+    watched.heard(SILENT, 114.0, 115.0)
+    watched.tend(115.0)
+    assert service.killed.wait(10)
+    while not service.started.is_set():
+        watched.tend(116.0)
+        time.sleep(0.01)
+    assert "did not answer for 15 s" in watched.last_words
+    assert watched.restarts == 1
+    assert not watched.silent
+
+
+def test_an_answer_in_between_and_an_error_that_is_told_are_no_silence(tmp_path: Path) -> None:
+    for between in (Answer(), Answer("busy with a script")):
+        answers = [(float(at), SILENT) for at in range(100, 200)]
+        answers[::10] = [(float(at), between) for at in range(100, 200, 10)]
+        _, service = watched_for(tmp_path, answers)
+        assert not service.killed.is_set()
+    watched, service = watched_for(tmp_path, [(float(at), Answer("loading")) for at in range(100, 200)])
+    assert not service.killed.is_set()
+    assert not watched.silent
 
 
 def test_a_store_of_somebody_else_that_is_away_is_not_ready_and_says_why() -> None:

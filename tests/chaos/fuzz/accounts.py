@@ -15,7 +15,7 @@ from schemas.dlq import DeadLetter
 from schemas.settings import Settings
 from schemas.telemetry import Event, UserHistory
 from schemas.validity import catalog_item, key_id, user_record
-from serving.reading import TopicReader
+from serving.topic_reader import read_topic
 from tests.chaos.fuzz.sending import FATES
 from tests.chaos.fuzz.telemetry_records import Fate
 
@@ -49,7 +49,7 @@ class Account(msgspec.Struct, kw_only=True):
 def accounts(settings: Settings) -> list[Account]:
     """Read all topics that the fuzz wrote to and the ones that answer for them."""
     letters: dict[str, dict[Place, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
-    for message in _read(settings, "telemetry.dlq"):
+    for message in read_topic(settings, "telemetry.dlq"):
         letter = decode(DeadLetter, message.value() or b"")
         letters[letter.topic][letter.partition, letter.offset][letter.event_index] += 1
     return [
@@ -63,10 +63,10 @@ def refused_by_features(settings: Settings) -> int:
     """Return how many records of its topics are not valid, so that the features part must have counted them as rejected."""
     refused = 0
     for topic, kind in (("telemetry.events", Event), ("telemetry.history", UserHistory)):
-        for message in _read(settings, topic):
+        for message in read_topic(settings, topic):
             value = message.value()
             refused += value is not None and not _decodes(kind, value)
-    for message in _read(settings, "users.records"):
+    for message in read_topic(settings, "users.records"):
         key, value = _key(message), message.value()
         try:
             if value is None:
@@ -80,13 +80,13 @@ def refused_by_features(settings: Settings) -> int:
 
 def _raw(settings: Settings, letters: dict[Place, Counter[int]]) -> Account:
     events: dict[Place, set[int]] = defaultdict(set)
-    for message in _read(settings, "telemetry.events"):
+    for message in read_topic(settings, "telemetry.events"):
         value = message.value() or b""
         if _decodes(Event, value):
             origin = decode(Event, value).origin
             events[origin.partition, origin.offset].add(origin.index)
     account = Account(kind="raw")
-    for message in _read(settings, "telemetry.raw"):
+    for message in read_topic(settings, "telemetry.raw"):
         place = (message.partition() or 0, message.offset() or 0)
         fates = (_header(message, FATES) or b"").decode()
         taken, lettered = events.get(place, set()), letters.get(place, Counter())
@@ -122,7 +122,7 @@ def _catalogue(settings: Settings, letters: dict[Place, Counter[int]]) -> Accoun
     """Every record is taken or lettered, and each video's newest valid one is what its vector was made of."""
     account = Account(kind="catalogue")
     newest: dict[str, int | None] = {}
-    for message in _read(settings, "catalog.items"):
+    for message in read_topic(settings, "catalog.items"):
         place = (message.partition() or 0, message.offset() or 0)
         key, value = _key(message), message.value()
         account.records += 1
@@ -151,7 +151,7 @@ def _catalogue(settings: Settings, letters: dict[Place, Counter[int]]) -> Accoun
 def _vectors(settings: Settings) -> dict[str, set[int | None]]:
     """Return, per video, the offsets of the catalogue's records that vectors were made of; None is a deletion."""
     made: dict[str, set[int | None]] = defaultdict(set)
-    for message in _read(settings, "catalog.vectors"):
+    for message in read_topic(settings, "catalog.vectors"):
         value = message.value()
         name = (_key(message) or b"").decode(errors="replace")
         if value is None:
@@ -164,11 +164,11 @@ def _vectors(settings: Settings) -> dict[str, set[int | None]]:
 def _requests(settings: Settings) -> Account:
     """Every request that has not expired is answered, under the correlation that it brought or under its name."""
     answered: dict[bytes, bool] = {}
-    for message in _read(settings, "feed.responses"):
+    for message in read_topic(settings, "feed.responses"):
         is_error = b'"error":{' in (message.value() or b"")
         answered |= {name: is_error for name in (_key(message), *_correlations(message)) if name is not None}
     account = Account(kind="requests")
-    for message in _read(settings, "feed.requests"):
+    for message in read_topic(settings, "feed.requests"):
         account.records += 1
         replies = [answered[name] for name in (*_correlations(message), *_names(message)) if name is not None and name in answered]
         deadline = _header(message, headers.DEADLINE_MS) or b""
@@ -203,12 +203,6 @@ def _names(message: Message) -> Iterator[bytes]:
         yield msgspec.json.decode(named.request_id, type=str).encode()
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return
-
-
-def _read(settings: Settings, topic: str) -> Iterator[Message]:
-    with TopicReader(settings, [topic]) as reader:
-        for _, message in reader.advance():
-            yield message
 
 
 def _decodes(kind: type[msgspec.Struct], value: bytes) -> bool:

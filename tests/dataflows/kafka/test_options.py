@@ -2,7 +2,8 @@ import pytest
 from confluent_kafka import KafkaError
 
 from dataflows.kafka import GroupSource, KafkaSink, KafkaSource, TransportError
-from dataflows.kafka.clients import Faults, is_passing
+from dataflows.kafka.clients import Faults
+from schemas.broker_errors import is_passing
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
 

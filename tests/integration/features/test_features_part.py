@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,8 +30,8 @@ from schemas.telemetry import Event, InteractionType
 from schemas.topics import load_topics
 from schemas.users import UserRecord
 from serving.local import Home, LocalRedis
-from serving.records import last_by_key
 from serving.recount import Recount
+from serving.topic_reader import last_by_key
 
 pytestmark = pytest.mark.integration
 
@@ -124,8 +125,16 @@ class World:
 
     def wrong(self) -> list[object]:
         """Return every counter that differs from a recount, of people, people's tags, videos, creators and tags."""
+        wrong, entities = self.wrong_people(), self.entities()
+        for entity in self.recount.counts:
+            if not entity.startswith("user:"):
+                published = entities.get(entity)
+                wrong += [f"no {entity}"] if published is None else self.recount.compare(entity, published.totals, published.panes)
+        return wrong
+
+    def wrong_people(self) -> list[object]:
+        """Return every counter of people that differs from a recount."""
         wrong: list[object] = []
-        entities = self.entities()
         for entity in self.recount.counts:
             if entity.startswith("user:"):
                 name, _, tag = entity.removeprefix("user:").partition("/tag:")
@@ -133,11 +142,8 @@ class World:
                 if state is None:
                     wrong.append(f"no state of {name}")
                     continue
-                counted = state.tags[tag] if tag else state
-                wrong += self.recount.compare(entity, counted.totals, counted.panes)
-            else:
-                published = entities.get(entity)
-                wrong += [f"no {entity}"] if published is None else self.recount.compare(entity, published.totals, published.panes)
+                counted = state.tags.get(tag) if tag else state
+                wrong += [f"no {entity}"] if counted is None else self.recount.compare(entity, counted.totals, counted.panes)
         return wrong
 
     def _produce(self, topic: str, key: str, value: bytes | None) -> None:
@@ -248,6 +254,31 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(world: World, 
     # While the store is away the part waits too, so standing still does not mean that it is done.
     part.wait_for(lambda: part.processed() >= 9_000, "the end of the log")
     part.wait_for(lambda: world.wrong() == [], "the right counters")
+    assert part.stop() == 0
+
+
+def test_rows_that_redis_acknowledged_and_lost_come_back_without_new_events(world: World, part: FeaturesPart, tmp_path: Path) -> None:
+    events = traffic(6, 3_000, users=USERS, videos=300)
+    part.start()
+    world.put(events[:2_900])
+    world.expect(events[:2_900])
+    part.wait_for(lambda: world.wrong_people() == [], "the right counters")
+    shutil.copytree(world.redis.folder, tmp_path / "older")
+    world.put(events[2_900:])
+    world.expect(events[2_900:])
+    part.wait_for(lambda: world.wrong_people() == [], "the right counters again")
+    assert part.process is not None
+    part.process.send_signal(signal.SIGSTOP)  # so that the loss can be seen
+    os.kill(_pid(world.redis), signal.SIGKILL)
+    shutil.rmtree(world.redis.folder)
+    shutil.copytree(tmp_path / "older", world.redis.folder)
+    world.redis.start()
+    assert world.wrong_people() != []
+    part.process.send_signal(signal.SIGCONT)
+    part.wait_for(lambda: world.wrong_people() == [], "the lost rows", within_s=20)
+    shown = [one for one in events[2_900:] if one.interaction_type is InteractionType.IMPRESSION]
+    reads = zip(shown, world.store.read([one.user_id for one in shown], [T0_MS] * len(shown)), strict=True)
+    assert all(probe(list(read.seen.values()), hashes([one.video_id])).all() for one, read in reads)
     assert part.stop() == 0
 
 

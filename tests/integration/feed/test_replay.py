@@ -20,13 +20,11 @@ from dataflows.store import UserStore, connect
 from operators.index.builder import SegmentBuilder, publish
 from operators.profiles.update import UserUpdate
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
-from operators.tables.side import SideTables
 from schemas.codec import pack
 from schemas.feed import FeedRequest
 from schemas.learning import OnlineWeights
 from schemas.telemetry import Context
 from serving.client import FeedClient
-from serving.record import side_topics
 from tests.integration.feed.conftest import Cluster, Worker
 from tests.operators.feed_world import rich_person, rich_world
 
@@ -130,11 +128,6 @@ def penstock(cluster: Cluster, *words: str) -> tuple[int, Any, str]:
     return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 
-def test_the_recorder_takes_every_side_topic_of_the_feed() -> None:
-    tables = SideTables(feature_set=FEATURE_SET, n_features=N_FEATURES, objective=INITIAL_OBJECTIVE)
-    assert sorted(side_topics()) == sorted(tables.topics)
-
-
 @pytest.mark.timeout(300)
 def test_a_recorded_run_comes_out_the_same(cluster: Cluster, start: Callable[[str], Worker], tmp_path: Path) -> None:
     life = Life(cluster)
@@ -144,8 +137,8 @@ def test_a_recorded_run_comes_out_the_same(cluster: Cluster, start: Callable[[st
     folder = tmp_path / "recording"
     code, recorded, errors = penstock(cluster, "record", str(folder))
     assert code == 0, errors
-    assert all(one["copied"] for one in recorded["segments"])
-    assert len(recorded["segments"]) > 3
+    assert all(one["copied"] for one in recorded["artifacts"])
+    assert len(recorded["artifacts"]) > 3
     assert recorded["secret"] is not None
 
     code, report, errors = penstock(cluster, "replay", str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -37,9 +38,12 @@ PEOPLE = 120
 class PartProcess:
     """One part as a process of its own, that can be killed and started again."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, *, worker: int = 0, workers: int = 1) -> None:
         self.settings = settings
-        self.name = name
+        self.name = name if workers == 1 else f"{name}-{worker}"
+        self.module = f"dataflows.{name}"
+        self.worker = worker
+        self.workers = workers
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -51,8 +55,11 @@ class PartProcess:
             "PENSTOCK_HOME": str(self.settings.home),
             "PENSTOCK_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "PENSTOCK_TOPIC_PREFIX": self.settings.topic_prefix,
+            "PENSTOCK_PART": self.name,
+            "PENSTOCK_WORKER": str(self.worker),
+            "PENSTOCK_WORKERS": str(self.workers),
         }
-        self.process = subprocess.Popen([sys.executable, "-m", f"dataflows.{self.name}"], env=environment, cwd=CHECKOUT)
+        self.process = subprocess.Popen([sys.executable, "-m", self.module], env=environment, cwd=CHECKOUT)
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"{self.name} ended with {self.process.returncode}"
@@ -64,6 +71,12 @@ class PartProcess:
     def metrics(self) -> dict[str, float]:
         """Return the process's metrics."""
         return self._metrics(int((self.settings.home / "run" / f"{self.name}.port").read_text()))
+
+    def partitions(self, topic: str) -> list[int]:
+        """Return the partitions of a topic of which it shows a lag."""
+        name = re.escape(self.settings.topic_prefix + topic)
+        found = (re.fullmatch(rf'penstock_partition_lag{{partition="(\d+)",topic="{name}"}}', one) for one in self.metrics())
+        return sorted(int(one[1]) for one in found if one is not None)
 
     def _metrics(self, port: int) -> dict[str, float]:
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -28,8 +29,7 @@ def stamp(message: Message) -> int:
     return message.timestamp()[1]
 
 
-def expected_examples(world: World) -> dict[str, LabelledExample]:
-    """What one uninterrupted join makes of the topics, read in the order of their stamps."""
+def _uninterrupted(world: World) -> tuple[dict[str, LabelledExample], Counter[str]]:
     lives: list[list[Input]] = [[] for _ in range(SHARDS)]
     for message in read_all(world.settings, "feed.served"):
         page = decode(ServedPart, message.value() or b"")
@@ -38,12 +38,24 @@ def expected_examples(world: World) -> dict[str, LabelledExample]:
         event = decode(Event, message.value() or b"")
         lives[shard_of(event.user_id)].append(Happened(event, stamp(message)))
     out: dict[str, LabelledExample] = {}
+    counts: Counter[str] = Counter()
     for life in lives:
         join = ServedOutcomes(secret=world.secret, pages=MemoryPages())
         life.sort(key=lambda one: (one.stamp_ms, isinstance(one, Happened)) if not isinstance(one, Reached) else (0, False))
         end_ms = int(time.time() * 1000) + 60_000
         out |= {one.example_id: one for one in join.on_batch([*life, Reached(events_ms=end_ms, served_ms=end_ms)])}
-    return out
+        counts += join.counts
+    return out, counts
+
+
+def expected_examples(world: World) -> dict[str, LabelledExample]:
+    """What one uninterrupted join makes of the topics, read in the order of their stamps."""
+    return _uninterrupted(world)[0]
+
+
+def expected_joins(world: World) -> Counter[str]:
+    """What it counts on the way."""
+    return _uninterrupted(world)[1]
 
 
 def distinct(messages: list[Message]) -> dict[str, LabelledExample]:

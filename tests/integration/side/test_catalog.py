@@ -11,7 +11,8 @@ from redis import Redis
 from operators.embeddings.content import ContentVectors
 from operators.embeddings.simhash import SimHash
 from operators.embeddings.upserts import Upsert, VectorUpserts
-from operators.index.builder import open_segment
+from operators.tables.keyed import Keyed
+from operators.tables.segments import IndexSegment
 from schemas.catalog import CatalogItem, ItemVector, SegmentAnnounced
 from schemas.codec import decode, encode
 from schemas.dlq import DeadLetter, ReasonCode
@@ -74,7 +75,7 @@ def test_upserts_become_vectors_and_a_segment_and_deletions_take_them_out(catalo
     until(lambda: (segment := segment_of(catalog)) is not None and segment.vectors_offset == 302)
     announced = segment_of(catalog)
     assert announced is not None
-    segment = open_segment(catalog.home / "segments", announced)
+    segment = IndexSegment(videos=Keyed()).open(catalog.home / "segments", announced)
     assert segment.ids == sorted(vectors(catalog))
     labels, similarities = segment.search(np.frombuffer(vectors(catalog)["new"].vector, dtype=np.int8), 1)
     assert segment.ids[labels[0]] == "new"

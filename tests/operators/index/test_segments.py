@@ -10,10 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from operators.index.builder import SegmentBuilder, open_segment, prune, publish
+from operators.index.builder import SegmentBuilder, prune, publish
 from operators.index.exact import ExactSegment
 from operators.index.hnsw import HnswSegment
 from operators.index.segment import Segment, SegmentError, Vectors
+from operators.tables.artifact import ArtifactError
+from operators.tables.keyed import Keyed
+from operators.tables.segments import IndexSegment
+from schemas.catalog import SegmentAnnounced
 
 
 def some(n: int, dim: int = 64, seed: int = 0) -> tuple[list[str], Vectors]:
@@ -22,6 +26,11 @@ def some(n: int, dim: int = 64, seed: int = 0) -> tuple[list[str], Vectors]:
     centres = random.normal(size=(20, dim))
     points = centres[random.integers(20, size=n)] + random.normal(size=(n, dim)) * 0.7
     return [f"v{i:06d}" for i in range(n)], np.rint(points / np.linalg.norm(points, axis=1, keepdims=True) * 127).astype(np.int8)
+
+
+def opened(store: Path, announced: SegmentAnnounced) -> Segment:
+    """The segment as a worker loads it."""
+    return IndexSegment(videos=Keyed()).open(store, announced)
 
 
 def as_mapping(ids: list[str], vectors: Vectors) -> dict[str, bytes]:
@@ -80,7 +89,7 @@ def test_a_saved_segment_answers_as_before(tmp_path: Path, exact_below: int) -> 
     ids, vectors = some(500)
     segment = SegmentBuilder(exact_below=exact_below).build(as_mapping(ids, vectors), dim=64)
     announced = publish(segment, tmp_path / "segments", built_ms=5, vectors_offset=500)
-    loaded = open_segment(tmp_path / "segments", announced)
+    loaded = opened(tmp_path / "segments", announced)
     assert (announced.count, announced.dim, announced.kind, announced.vectors_offset) == (500, 64, segment.kind, 500)
     for row in vectors[:20]:
         assert found(loaded, row, 30) == found(segment, row, 30)
@@ -107,21 +116,21 @@ def test_a_damaged_segment_is_refused(tmp_path: Path, exact_below: int) -> None:
     whole = bytearray(file.read_bytes())
     whole[-1] ^= 1
     file.write_bytes(whole)
-    with pytest.raises(SegmentError, match="expected sha256"):
-        open_segment(tmp_path, announced)
+    with pytest.raises(ArtifactError, match="expected sha256"):
+        opened(tmp_path, announced)
 
 
 def test_a_segment_that_is_not_there_is_named(tmp_path: Path) -> None:
     ids, vectors = some(5)
     announced = publish(ExactSegment(ids, vectors), tmp_path / "here", built_ms=1, vectors_offset=5)
-    with pytest.raises(SegmentError, match="no such folder"):
-        open_segment(tmp_path / "elsewhere", announced)
+    with pytest.raises(ArtifactError, match="no such folder"):
+        opened(tmp_path / "elsewhere", announced)
 
 
 def test_an_empty_catalogue_makes_a_segment_that_finds_nothing(tmp_path: Path) -> None:
     segment = SegmentBuilder(exact_below=0).build({}, dim=64)
     announced = publish(segment, tmp_path, built_ms=1, vectors_offset=0)
-    assert found(open_segment(tmp_path, announced), np.ones(64, dtype=np.int8), 10) == []
+    assert found(opened(tmp_path, announced), np.ones(64, dtype=np.int8), 10) == []
 
 
 def test_ids_out_of_order_and_vectors_of_another_size_are_refused() -> None:
@@ -150,5 +159,5 @@ def test_a_segment_is_kept_for_the_replay_horizon_after_its_last_use(tmp_path: P
 def test_an_announcement_never_leads_out_of_the_store(tmp_path: Path, path: str) -> None:
     store = tmp_path / "segments"
     announced = publish(ExactSegment(*some(5)), store, built_ms=1, vectors_offset=5)
-    with pytest.raises(SegmentError, match=r"folder"):
-        open_segment(store, msgspec.structs.replace(announced, path=path))
+    with pytest.raises(ArtifactError, match=r"folder"):
+        opened(store, msgspec.structs.replace(announced, path=path))

@@ -14,12 +14,13 @@ import msgspec
 
 from operators.chain import feed_pipeline
 from operators.feed import FeedEngine
-from operators.index.builder import SegmentBuilder, open_segment, publish
+from operators.index.builder import SegmentBuilder, publish
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
 from operators.replay.again import Asking, Refused
 from operators.replay.columns import Record
-from operators.replay.manifest import SEGMENTS, Manifest, RecordedSegment, fingerprint
+from operators.replay.manifest import Manifest, RecordedArtifact, fingerprint
 from operators.replay.run import Replay, Report
+from operators.tables.segments import IndexSegment
 from operators.tables.side import SideTables
 from schemas.catalog import ItemVector, Moderation, SegmentAnnounced
 from schemas.codec import DecodeError, decode, encode, pack
@@ -43,7 +44,7 @@ def asked(record: ServedRecord) -> Asking:
     try:
         request = decode(FeedRequest, record.request)
     except DecodeError as error:
-        raise Refused(expected=error.expected, got=error.got, path=error.path) from None
+        raise Refused(expected=error.expected, got=error.got, where=error.where) from None
     return Asking(request, request.request_id or record.request_id, record.now_ms if request.ts_ms is None else request.ts_ms)
 
 
@@ -87,6 +88,7 @@ class Run:
         self.workers: list[Worker] = []
         self.pages: dict[str, list[bytes]] = defaultdict(list)
         self.cursors: dict[str, list[str]] = defaultdict(list)
+        self.announced: dict[str, SegmentAnnounced] = {}
         self.version = 0
         self.asked = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +150,8 @@ class Run:
         end = len(self.topics["catalog.vectors"])
         exact_below = self.chance.choice((0, 1_000))
         segment = SegmentBuilder(exact_below=exact_below).build(vectors, dim=64)
-        announced = publish(segment, self.folder / SEGMENTS, built_ms=NOW_MS, vectors_offset=end)
+        announced = publish(segment, self.folder / IndexSegment.folder, built_ms=NOW_MS, vectors_offset=end)
+        self.announced[announced.path] = announced
         self.side("catalog.segments", "items", encode(announced))
 
     def start(self, name: str) -> Worker:
@@ -160,7 +163,7 @@ class Run:
 
     def catch_up(self, worker: Worker, *, share: float | None = None) -> None:
         """Let a worker read on, each topic as far as chance has it, the topics in any order."""
-        topics = [topic for topic in worker.tables.topics if topic != "catalog.segments"]
+        topics = [topic for topic in worker.tables.topics if topic not in worker.tables.artifacts]
         self.chance.shuffle(topics)
         for topic in topics:
             here, end = worker.reached.get(topic, 0), len(self.topics[topic])
@@ -172,9 +175,9 @@ class Run:
     def load_segment(self, worker: Worker) -> None:
         """Let a worker put the newest segment in use."""
         for one in self.topics["catalog.segments"][-1:]:
-            announced = decode(SegmentAnnounced, one.value or b"")
-            worker.tables.install(announced, open_segment(self.folder / SEGMENTS, announced))
-            worker.tables.offsets["catalog.segments/0"] = one.offset + 1
+            announced = worker.tables.apply("catalog.segments", 0, one.offset, one.key, one.value)
+            if announced is not None:
+                worker.tables.install(announced, announced.open(self.folder))
 
     def answer(self, worker: Worker, *, attempt: int = 1, request_id: str | None = None, available: bool = True) -> ServedRecord:
         """Let a worker answer somebody."""
@@ -259,7 +262,6 @@ class Run:
             if topic not in leave_out:
                 end, gone = (ends or {}).get(topic), self.gone[topic]
                 parts.append(written(self.folder, topic, int(partition or 0), self.topics[name], end=end, gone=gone))
-        announced = {one.segment_id: one for one in (decode(SegmentAnnounced, r.value or b"") for r in self.topics["catalog.segments"])}
         manifest = Manifest(
             recorded_ms=NOW_MS,
             since_ms=None,
@@ -267,8 +269,8 @@ class Run:
             secret=fingerprint(self.secret) if tells_secret else None,
             made=MADE,
             parts=parts,
-            segments=[
-                RecordedSegment(segment_id=one.segment_id, path=one.path, sha256=one.sha256, copied=True) for one in announced.values()
+            artifacts=[
+                RecordedArtifact(topic="catalog.segments", path=one.path, sha256=one.sha256, copied=True) for one in self.announced.values()
             ],
         )
         manifest.save(self.folder)

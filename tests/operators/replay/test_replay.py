@@ -130,7 +130,7 @@ def test_a_segment_without_files_is_named(tmp_path: Path) -> None:
     report = made.replay()
     assert report.mismatches == 0
     assert report.not_reproducible > 0
-    assert f"the files of segment {gone} are not in the recording" in report.reasons
+    assert f"the files of {gone}, announced on catalog.segments, are not in the recording" in report.reasons
 
 
 def test_an_answer_without_lineage_is_named(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_ties_of_the_best_do_not_depend_on_rows() -> None:
     scores = np.array([1.0, 1.0, 2.0, 1.0])
     rows = np.arange(4)
     for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
-        assert best(rows[order], scores[order], hashes, 3).rows.tolist() == [2, 3, 1]
+        assert best(rows[order], scores[order], hashes, 3).tolist() == [2, 3, 1]
 
 
 @given(
@@ -56,10 +56,11 @@ def test_the_foremost_are_the_head_of_all_in_order(scores: list[float], seed: in
 
 def test_the_newest_watch_counts_most_among_neighbours() -> None:
     made = tables([item(x) for x in "abpq"] + [neighbours("a", {"p": 0.5}), neighbours("b", {"q": 0.5, "gone": 9.0})])
-    found = WatchedTogether(most=5).retrieve(ask(made, state(recent=taken(["a", "unknown", "b"]))))
-    assert names(made, found.rows) == ["q", "p"]
-    assert found.scores.tolist() == pytest.approx([0.5, 0.5 * 0.95**2])
-    assert len(WatchedTogether().retrieve(ask(made)).rows) == 0
+    query = ask(made, state(recent=taken(["a", "unknown", "b"])))
+    found = WatchedTogether(most=5).retrieve(query)
+    assert names(made, found) == ["q", "p"]
+    assert query.co_watched[found].tolist() == pytest.approx([0.5, 0.5 * 0.95**2])
+    assert len(WatchedTogether().retrieve(ask(made))) == 0
 
 
 def test_near_taste_finds_in_the_segment_and_beside_it_and_leaves_out_what_is_stale_or_deleted() -> None:
@@ -69,9 +70,10 @@ def test_near_taste_finds_in_the_segment_and_beside_it_and_leaves_out_what_is_st
     )
     install_segment(made, "abcd", vectors_offset=4)
     feed(made, [vector("b", 0, 100), ("catalog.items", "c", None), ("catalog.vectors", "d", None)])
-    found = NearTaste(most=10).retrieve(ask(made, state(positives=taken(["a"]))))
-    assert names(made, found.rows) == ["a", "e", *sorted("bf", key=lambda x: int(made.items.hashes.values[made.videos.find(x)]))]
-    assert found.scores.tolist() == [12_700.0, 127 * 60, 0.0, 0.0]
+    query = ask(made, state(positives=taken(["a"])))
+    found = NearTaste(most=10).retrieve(query)
+    assert names(made, found) == ["a", "e", *sorted("bf", key=lambda x: int(made.items.hashes.values[made.videos.find(x)]))]
+    assert query.similarity(found).tolist() == [12_700.0, 127 * 60, 0.0, 0.0]
 
 
 def test_taste_is_exact_whatever_the_segment_holds() -> None:
@@ -84,8 +86,7 @@ def test_taste_is_exact_whatever_the_segment_holds() -> None:
     install_segment(with_segment, ids[:200], vectors_offset=200)
     plain = NearTaste(most=20).retrieve(ask(without, person))
     parted = NearTaste(most=20).retrieve(ask(with_segment, person))
-    assert plain.rows.tolist() == parted.rows.tolist()
-    assert plain.scores.tolist() == parted.scores.tolist()
+    assert plain.tolist() == parted.tolist()
 
 
 def test_trending_lists_come_by_scope() -> None:
@@ -97,37 +98,37 @@ def test_trending_lists_come_by_scope() -> None:
     ]
     made = tables([item("p", category="k1"), item("q", category="k2"), *lists])
     query = ask(made, state(positives=taken(["p", "q"])), context=Context(region="DE"))
-    assert names(made, Trending(most=1).retrieve(query).rows) == ["a"]
-    assert names(made, TrendingInRegion().retrieve(query).rows) == ["c"]
-    assert names(made, TrendingInCategories(most=2).retrieve(query).rows) == ["e", "d"]
+    assert names(made, Trending(most=1).retrieve(query)) == ["a"]
+    assert names(made, TrendingInRegion().retrieve(query)) == ["c"]
+    assert names(made, TrendingInCategories(most=2).retrieve(query)) == ["e", "d"]
     nobody = ask(made)
-    assert [len(one.retrieve(nobody).rows) for one in (Trending(), TrendingInRegion(), TrendingInCategories())] == [2, 0, 0]
+    assert [len(one.retrieve(nobody)) for one in (Trending(), TrendingInRegion(), TrendingInCategories())] == [2, 0, 0]
 
 
 def test_popular_is_never_empty_while_there_is_a_catalogue() -> None:
     made = tables([item(f"v{i}") for i in range(50)])
     one, other = (Popular(most=20).retrieve(ask(made, request_id=name)) for name in ("r1", "r2"))
-    assert len(one.rows) == len(other.rows) == 20
-    assert one.rows.tolist() != other.rows.tolist()
+    assert len(one) == len(other) == 20
+    assert one.tolist() != other.tolist()
     feed(made, [counters("v7", decayed=1.0), counters("v9", decayed=3.0), counters("gone", decayed=9.0)])
-    assert names(made, Popular(most=20).retrieve(ask(made)).rows)[:2] == ["v9", "v7"]
+    assert names(made, Popular(most=20).retrieve(ask(made)))[:2] == ["v9", "v7"]
 
 
 def test_popular_on_a_surface_is_by_that_surface() -> None:
     made = tables([item("a"), item("b"), counters("a", surfaces={"1": 5.0, "0": 1.0}), counters("b", surfaces={"1": 2.0, "0": 3.0})])
     source = PopularOnSurface()
-    assert names(made, source.retrieve(ask(made, context=Context(surface="1"))).rows) == ["a", "b"]
-    assert names(made, source.retrieve(ask(made, context=Context(surface="0"))).rows) == ["b", "a"]
-    assert len(source.retrieve(ask(made, context=Context(surface="7"))).rows) == 0
-    assert len(source.retrieve(ask(made)).rows) == 0
+    assert names(made, source.retrieve(ask(made, context=Context(surface="1")))) == ["a", "b"]
+    assert names(made, source.retrieve(ask(made, context=Context(surface="0")))) == ["b", "a"]
+    assert len(source.retrieve(ask(made, context=Context(surface="7")))) == 0
+    assert len(source.retrieve(ask(made))) == 0
 
 
 def test_followed_creators_come_newest_first() -> None:
     made = tables(
         [item("a", creator_id="x", uploaded_ms=NOW_MS - 2), item("b", creator_id="x", uploaded_ms=NOW_MS - 1), item("c", creator_id="y")]
     )
-    assert names(made, FollowedCreators().retrieve(ask(made, state(followed_creators=["x", "nobody"]))).rows) == ["b", "a"]
-    assert len(FollowedCreators().retrieve(ask(made)).rows) == 0
+    assert names(made, FollowedCreators().retrieve(ask(made, state(followed_creators=["x", "nobody"])))) == ["b", "a"]
+    assert len(FollowedCreators().retrieve(ask(made))) == 0
 
 
 def test_what_is_not_available_now_takes_no_place_among_followed_creators_and_in_the_exploration_pool() -> None:
@@ -135,20 +136,20 @@ def test_what_is_not_available_now_takes_no_place_among_followed_creators_and_in
     over = [item(f"o{n}", creator_id="c", uploaded_ms=NOW_MS - 1 - n, expires_ms=NOW_MS) for n in range(5)]
     made = tables([item("old", creator_id="c", uploaded_ms=NOW_MS - DAY_MS), item("dateless", creator_id="c"), *planned, *over])
     query = ask(made, state(followed_creators=["c"]))
-    assert names(made, FollowedCreators(most=2).retrieve(query).rows) == ["old", "dateless"]
-    assert set(names(made, ExplorationPool(most=2).retrieve(query).rows)) == {"old", "dateless"}
+    assert names(made, FollowedCreators(most=2).retrieve(query)) == ["old", "dateless"]
+    assert set(names(made, ExplorationPool(most=2).retrieve(query))) == {"old", "dateless"}
 
 
 def test_fresh_uploads_are_neither_old_nor_from_the_future() -> None:
     uploads = {"old": NOW_MS - 4 * DAY_MS, "new": NOW_MS - 1_000, "newer": NOW_MS, "future": NOW_MS + 1}
     made = tables([item(name, uploaded_ms=at_ms) for name, at_ms in uploads.items()] + [item("undated")])
-    assert names(made, FreshUploads().retrieve(ask(made)).rows) == ["newer", "new"]
+    assert names(made, FreshUploads().retrieve(ask(made))) == ["newer", "new"]
 
 
 def test_the_exploration_pool_is_a_uniform_sample_of_the_little_known() -> None:
     made = tables([item(f"v{i}") for i in range(40)] + [counters(f"v{i}", total=5_000) for i in range(20)])
     source = ExplorationPool(most=5)
-    drawn = [names(made, source.retrieve(ask(made, request_id=f"r{i}")).rows) for i in range(400)]
+    drawn = [names(made, source.retrieve(ask(made, request_id=f"r{i}"))) for i in range(400)]
     assert {len(set(one)) for one in drawn} == {5}
     counts = np.array([sum(f"v{i}" in one for one in drawn) for i in range(40)])
     assert counts[:20].sum() == 0
@@ -158,8 +159,8 @@ def test_the_exploration_pool_is_a_uniform_sample_of_the_little_known() -> None:
 
 def test_a_small_catalogue_is_taken_whole_and_a_large_one_is_not() -> None:
     made = tables([item(f"v{i}") for i in range(10)] + [("catalog.items", "v3", None)])
-    assert len(WholeCatalogue(most=9).retrieve(ask(made)).rows) == 9
-    assert len(WholeCatalogue(most=8).retrieve(ask(made)).rows) == 0
+    assert len(WholeCatalogue(most=9).retrieve(ask(made))) == 9
+    assert len(WholeCatalogue(most=8).retrieve(ask(made))) == 0
 
 
 def test_every_source_is_silent_in_an_empty_world() -> None:
@@ -174,4 +175,4 @@ def test_every_source_is_silent_in_an_empty_world() -> None:
         FollowedCreators(),
         WholeCatalogue(),
     )
-    assert [len(source.retrieve(ask(made, rich_person())).rows) for source in sources] == [0] * len(sources)
+    assert [len(source.retrieve(ask(made, rich_person()))) for source in sources] == [0] * len(sources)

@@ -180,11 +180,11 @@ def test_weights_of_another_feature_set_or_size_are_left_out() -> None:
         fields = {"model": "online", "feature_set": FEATURE_SET, "heads": {"taken": np.ones(N_FEATURES + 1, np.float32).tobytes()}} | other
         return OnlineWeights(version=version, updated_ms=NOW_MS, examples=1, **fields)  # type: ignore[arg-type]
 
-    table.upsert(weights(1))
-    table.upsert(weights(2, feature_set="other"))
-    table.upsert(weights(3, heads={"taken": b"1234"}))
-    table.upsert(weights(4, model="another"))
-    table.upsert(weights(5, heads={"taken": np.full(N_FEATURES + 1, np.nan, np.float32).tobytes()}))
+    table.apply(weights(1))
+    table.apply(weights(2, feature_set="other"))
+    table.apply(weights(3, heads={"taken": b"1234"}))
+    table.apply(weights(4, model="another"))
+    table.apply(weights(5, heads={"taken": np.full(N_FEATURES + 1, np.nan, np.float32).tobytes()}))
     assert (table.version, table.unfit, table.heads["taken"].sum()) == (1, 3, N_FEATURES + 1)
     table.delete("online")
     assert (table.version, table.heads) == (0, {})
@@ -201,7 +201,7 @@ def test_a_verdict_on_a_video_that_makes_the_table_grow_is_kept() -> None:
     videos = Keyed(capacity=1)
     table = ModerationTable(videos=videos, creators=Keyed(capacity=1))
     for name in ("a", "b", "c"):
-        table.upsert(Moderation(kind="video", id=name, blocked=True, at_ms=1))
+        table.apply(Moderation(kind="video", id=name, blocked=True, at_ms=1))
     assert table.video.values[:3].all()
 
 
@@ -216,9 +216,9 @@ def test_verdicts_are_taken_back_by_a_message_or_a_tombstone() -> None:
     videos, creators = Keyed(), Keyed()
     table = ModerationTable(videos=videos, creators=creators)
     for kind in ("video", "creator"):
-        table.upsert(Moderation(kind=kind, id="x", blocked=True, at_ms=1))
+        table.apply(Moderation(kind=kind, id="x", blocked=True, at_ms=1))
     assert table.video.values[0] and table.creator.values[0]
-    table.upsert(Moderation(kind="video", id="x", blocked=False, at_ms=2))
+    table.apply(Moderation(kind="video", id="x", blocked=False, at_ms=2))
     table.delete("creator:x")
     assert not table.video.values[0] and not table.creator.values[0]
     table.delete("video:unknown")

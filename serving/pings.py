@@ -1,0 +1,50 @@
+"""Asks a local broker and a local store whether they answer within a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+
+from schemas.settings import Settings
+from serving.reach import BrokerProbe, redis_client
+
+WITHIN_S = 1.0
+
+
+class Answer(NamedTuple):
+    """Why a service is not ready, empty where it is; `silent` where nothing came from it at all."""
+
+    failure: str = ""
+    silent: bool = False
+
+
+Ask = Callable[[], Answer]
+
+
+def redis_ping(settings: Settings) -> Ask:
+    """Return what asks the store: one that is loading, or busy with a script, answers and is not ready."""
+    client = redis_client(settings, patient=False, within_s=WITHIN_S)
+
+    def ask() -> Answer:
+        try:
+            client.ping()
+        except (BusyLoadingError, ResponseError) as error:
+            return Answer(str(error))
+        except RedisError as error:
+            return Answer(str(error), silent=True)
+        return Answer()
+
+    return ask
+
+
+def broker_ping(settings: Settings) -> Ask:
+    """Return what asks the broker, over one connection: its port is open also when it hangs."""
+    probe = BrokerProbe(settings, within_s=WITHIN_S, looks=1)
+
+    def ask() -> Answer:
+        failure = probe.failure()
+        return Answer(failure, silent=bool(failure))
+
+    return ask
