@@ -1,4 +1,4 @@
-"""Events per second per core of ingest and features, from the broker and back."""
+"""Events per second per core of the parts that read the stream of events, from the broker and back."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _GIVE_UP_S = 300.0
 
 def rows(system: System, *, events: int) -> Iterator[Row]:
     """Fill a topic, start the part alone on it, and divide the events by the CPU time until nothing is left."""
-    for part, fill in (("ingest", _fill_raw), ("features", _fill_clean)):
+    for part in ("ingest", "features", "trending", "cooccurrence"):
         settings = prefixed(system.settings, f"bench-{part}.").model_copy(update={"home": system.home.root / f"bench-{part}"})
         settings.home.mkdir(mode=0o700, exist_ok=True)
-        fill(settings, events)
+        (_fill_raw if part == "ingest" else _fill_clean)(settings, events)
         with process(f"dataflows.{part}", settings, part) as running:
             wall_s, cpu_s = _work_off(settings, part, running, events)
         method = f"{events} events waiting on the topic, 10,000 people, 7,583 videos, one tag each of 111; other parts idle"

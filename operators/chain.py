@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from operators.filters.blocked import HiddenByPerson, Moderated
-from operators.filters.eligibility import AboveAge, OtherLanguage, OtherRegion
-from operators.filters.listed import NotAvailable, NotInCatalogue
-from operators.filters.seen import AlreadySeen
-from operators.filters.session import ServedLastPage, ServedThisSession
+from operators import filters, ranking, reranking, retrieval
 from operators.pipeline import Pipeline
-from operators.ranking.features import INITIAL, FeatureTable
-from operators.ranking.linear import OnlineRanker
-from operators.reranking.page import NEAR_DUPLICATE, SpacedPage
-from operators.retrieval.categories import LikedCategories
-from operators.retrieval.exploration import ExplorationPool
-from operators.retrieval.followed import FollowedCreators
-from operators.retrieval.fresh import FreshUploads
-from operators.retrieval.neighbours import WatchedTogether
-from operators.retrieval.popular import Popular
-from operators.retrieval.surface import PopularOnSurface
-from operators.retrieval.trending import Trending, TrendingInCategories, TrendingInRegion
-from operators.retrieval.vectors import NearTaste
-from operators.retrieval.whole import WholeCatalogue
+from operators.ranking.features import INITIAL
+from operators.reranking.page import NEAR_DUPLICATE
 from operators.stages import SideEffect
+from schemas.feed import Level
 
-SAFETY = (Moderated.reason, HiddenByPerson.reason, NotInCatalogue.reason, NotAvailable.reason, AboveAge.reason)
+SAFETY = (
+    filters.Moderated.name,
+    filters.HiddenByPerson.name,
+    filters.NotInCatalogue.name,
+    filters.NotAvailable.name,
+    filters.AboveAge.name,
+)
 """Rules that never give way; where one cannot be checked, nothing passes."""
 
-HISTORY = (AlreadySeen.reason, NEAR_DUPLICATE, ServedThisSession.reason, ServedLastPage.reason)
+HISTORY = (filters.AlreadySeen.name, NEAR_DUPLICATE, filters.ServedThisSession.name, filters.ServedLastPage.name)
 """Rules about what was shown before, in the order in which they give way; the first two do so together."""
 
-_PLACE = ((), (OtherLanguage.reason,), (OtherRegion.reason,), (OtherLanguage.reason, OtherRegion.reason))
+_PLACE = ((), (filters.OtherLanguage.name,), (filters.OtherRegion.name,), (filters.OtherLanguage.name, filters.OtherRegion.name))
 RELAXATIONS = tuple((*HISTORY[:n], *place) for place in _PLACE for n in (0, 2, 3, 4))[1:]
 """What gives way together, the mildest first. History gives way before the language, the language before the region. Where one of these
 two must, history is enforced again as far as it can be: of what comes instead, first comes what was not shown yet."""
@@ -39,38 +31,39 @@ two must, history is enforced again as far as it can be: of what comes instead, 
 
 def feed_pipeline(side_effects: Sequence[SideEffect] = ()) -> Pipeline:
     """Return the feed's stages: what runs, in which order of importance, and how much of each."""
-    whole = WholeCatalogue(most=1_200)
+    whole = retrieval.WholeCatalogue(most=1_200)
     return Pipeline(
         sources=(
-            WatchedTogether(most=700),
-            FollowedCreators(most=60),
-            LikedCategories(most=180),
-            NearTaste(most=120),
-            PopularOnSurface(most=400),
-            TrendingInRegion(most=60),
-            TrendingInCategories(most=60),
-            Trending(most=120),
-            FreshUploads(most=60),
-            Popular(most=250),
-            ExplorationPool(most=50),
+            retrieval.WatchedTogether(most=700),
+            retrieval.FollowedCreators(most=60),
+            retrieval.LikedCategories(most=180),
+            retrieval.NearTaste(most=120),
+            retrieval.PopularOnSurface(most=400),
+            retrieval.TrendingInRegion(most=60),
+            retrieval.TrendingInCategories(most=60),
+            retrieval.Trending(most=120),
+            retrieval.FreshUploads(most=60),
+            retrieval.Popular(most=250),
+            retrieval.ExplorationPool(most=50),
             whole,
         ),
-        explorer=ExplorationPool.name,
+        repeated=retrieval.RepeatedPage(),
+        explorer=retrieval.ExplorationPool.name,
         filters=(
-            NotInCatalogue(),
-            Moderated(),
-            HiddenByPerson(),
-            NotAvailable(),
-            AboveAge(),
-            OtherRegion(),
-            OtherLanguage(),
-            ServedThisSession(),
-            ServedLastPage(),
-            AlreadySeen(),
+            filters.NotInCatalogue(),
+            filters.Moderated(),
+            filters.HiddenByPerson(),
+            filters.NotAvailable(),
+            filters.AboveAge(),
+            filters.OtherRegion(),
+            filters.OtherLanguage(),
+            filters.ServedThisSession(),
+            filters.ServedLastPage(),
+            filters.AlreadySeen(),
         ),
-        hydrator=FeatureTable(),
-        scorer=OnlineRanker(initial=INITIAL),
-        selector=SpacedPage(),
+        hydrators=(ranking.FeatureTable(),),
+        scorers=(ranking.OnlineRanker(initial=INITIAL, level=Level.FULL),),
+        selector=reranking.SpacedPage(),
         last_resort=whole,
         safety=SAFETY,
         relaxations=RELAXATIONS,

@@ -1,7 +1,7 @@
 """Contract checks that every stream operator must pass; found by walking the package, so none is left out.
 
-Your own operator, in any package: ``for name, check in checks_of(MyOperator): check()``. Views of side topics are checked by
-operators.view_checks.
+Your own operator, in any package: ``for name, check in checks_of(MyOperator): check()``. Stages of an answer are checked by
+operators.stage_checks, views of side topics by operators.view_checks.
 """
 
 from __future__ import annotations

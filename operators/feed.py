@@ -12,9 +12,10 @@ from operators.chain import HISTORY, feed_pipeline
 from operators.cursor import cursor_after
 from operators.lineage import Arrival, lineage
 from operators.outcome import Clock, Outcome
-from operators.pipeline import RANK, RERANK, Pipeline
+from operators.pipeline import Pipeline
 from operators.query import Query, Rows, query
 from operators.reasons import reasons
+from operators.stages import Source
 from operators.tables.side import SideTables
 from operators.tokens import sign_page
 from schemas.catalog import CatalogItem
@@ -57,9 +58,9 @@ class FeedEngine:
 
     The same request, state read, tables and skipped stages give the same bytes, whatever came before and wherever rows lie.
 
-    The level of an answer: `full` where all that is known took part (before anything was learned, that is the initial weights);
-    `online_model` where re-ranking failed, so that the ranker's order stands; `cf_cache` where the ranker failed, so that the retrieval
-    order stands; `regional_trending` and `global_popular` where the store did not answer, so that nothing is
+    The level of an answer: that of the scorer that decided, `full` for the best one (before anything was learned, that is the initial
+    weights); `online_model` where re-ranking failed, so that the ranker's order stands; `cf_cache` where no scorer could decide, so that
+    the retrieval order stands; `regional_trending` and `global_popular` where the store did not answer, so that nothing is
     known of the person (the first if the region has a trending list); `global_popular` also where rules gave way so that there is something
     to show (`relaxed`); `nothing_allowed` where all that the catalogue lists is blocked, hidden, not available at this time or above the
     person's age; `empty_catalogue` where it lists nothing. `user_cache` belongs to a stage that does not exist yet.
@@ -176,8 +177,7 @@ class FeedEngine:
             outcome = self.pipeline.run(anew, limit=limit, skip=skip, clock=clock)
             if page is None or self._shown(outcome) == page.video_ids:
                 return anew, outcome
-        again = asked.rows_of(page.video_ids)
-        outcome = self.pipeline.repeat(asked, again, limit=limit, relaxed=page.relaxed, skip=skip, clock=clock)
+        outcome = self.pipeline.repeat(asked, limit=limit, skip=skip, clock=clock)
         if outcome.slots:
             return asked, outcome
         return anew, self.pipeline.run(anew, limit=limit, skip=skip, clock=clock)
@@ -204,11 +204,7 @@ class FeedEngine:
         if not asked.available:
             regional = asked.region is not None and self.tables.trending.of(region_scope(asked.region)) is not None
             return Level.REGIONAL_TRENDING if regional else Level.GLOBAL_POPULAR
-        if outcome.relaxed:
-            return Level.GLOBAL_POPULAR
-        if RANK in outcome.skipped:
-            return Level.CF_CACHE
-        return Level.ONLINE_MODEL if RERANK in outcome.skipped else Level.FULL
+        return Level.GLOBAL_POPULAR if outcome.relaxed else outcome.level
 
     def _next_cursor(self, asked: Query) -> str:
         page = asked.repeated
@@ -230,20 +226,19 @@ class FeedEngine:
         )
         scores = np.nan_to_num(outcome.scores[places], nan=0.0, posinf=0.0, neginf=0.0).tolist()
         sources = self._sources(outcome)
-        why = reasons(asked, rows, sources, self.pipeline.sources, outcome)
+        why = reasons(asked, rows, sources, outcome)
         items = []
         for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
             record = self.tables.items.records[row]
             if record is None:
                 message = f"expected a listed video, got {self.tables.videos.ids[row]}, at the page of {asked.request_id}"
                 raise RuntimeError(message)
-            items.append(_item(record, score=round(score, 6), source=source, recommendation_reason=reason, tracking_token=token))
+            items.append(_item(record, score=round(score, 6), source=source.name, recommendation_reason=reason, tracking_token=token))
         return items
 
-    def _sources(self, outcome: Outcome) -> list[str]:
-        names = self.pipeline.source_names
-        main = outcome.main[outcome.ranked]
-        return [self.pipeline.explorer if slot.explored else names[main[slot.rank]] for slot in outcome.slots]
+    def _sources(self, outcome: Outcome) -> list[Source]:
+        sources, main = self.pipeline.all_sources, outcome.main[outcome.ranked]
+        return [self.pipeline.explorer if slot.explored else sources[main[slot.rank]] for slot in outcome.slots]
 
     def _page(self, asked: Query, outcome: Outcome, items: list[FeedItem]) -> ServedPage | None:
         if asked.request.shadow or asked.repeated is not None or not items:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from operators.outcome import Outcome
 from operators.pipeline import Pipeline
 from operators.query import Query
-from operators.ranking.features import FEATURE_SET
+from operators.ranking.features import FEATURE_SET, NAMES
 from schemas.codec import encode
 from schemas.feed import CandidateTable, FeedResponse, ReadState, ServedItem, ServedRecord
 
@@ -68,7 +68,9 @@ def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedRe
             for item, slot in zip(response.items, outcome.slots, strict=True)
         ],
         feature_set=FEATURE_SET,
-        features=outcome.values[:, ranks].tobytes(),
+        features=pipeline.scoring.values(outcome, NAMES)[:, ranks].tobytes(),
+        heads=list(outcome.head_names),
+        head_scores=outcome.heads[:, ranks].tobytes(),
         response_sha256=sha256(encode(response)).hexdigest(),
     )
 

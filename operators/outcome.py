@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Rows
+from schemas.feed import Level
 
 Clock = Callable[[], float]
 Codes = NDArray[np.uint32]
@@ -44,8 +45,14 @@ class Outcome:
         NaN where never ranked.
     ranked : (m,) intp
         Places in `rows`, best first.
-    values : (n_names, m) float32
-        What the scorer saw, columns in the order of `ranked`.
+    values : (n_values, m) float32
+        What the hydrators gave, columns in the order of `ranked`; zeros where no scorer decided.
+    head_names : tuple of str
+        Heads of the scorer that decided.
+    heads : (n_heads, m) float32
+        The probability of each of its heads, columns in the order of `ranked`.
+    level : Level
+        How far ranking and re-ranking had to step down.
     slots : list of Slot
         The answer.
     relaxed : tuple of str
@@ -55,7 +62,9 @@ class Outcome:
     errors : dict of str to str
         What a stage raised.
     seconds : dict of str to float
-        Time of each stage by the caller's clock.
+        Time of each part of the answer by the caller's clock.
+    stage_seconds : dict of str to float
+        Time of each stage that took part, by the same clock.
     """
 
     rows: Rows
@@ -66,18 +75,15 @@ class Outcome:
     scores: NDArray[np.float32]
     ranked: Rows
     values: NDArray[np.float32]
+    head_names: tuple[str, ...] = ()
+    heads: NDArray[np.float32]
+    level: Level = Level.FULL
     slots: list[Slot] = field(default_factory=list)
     relaxed: tuple[str, ...] = ()
     skipped: list[str] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-
-    def skip(self, stage: str, error: Exception | None = None) -> None:
-        """Note that a stage takes no part, and what it raised."""
-        if stage not in self.skipped:
-            self.skipped.append(stage)
-        if error is not None:
-            self.errors[stage] = f"{type(error).__name__}: {error}"
+    stage_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def merged(found: Sequence[Rows], capacity: int) -> Outcome:
@@ -107,23 +113,5 @@ def merged(found: Sequence[Rows], capacity: int) -> Outcome:
         scores=np.full(n, np.nan, dtype=np.float32),
         ranked=np.empty(0, dtype=np.intp),
         values=np.empty((0, 0), dtype=np.float32),
+        heads=np.empty((0, 0), dtype=np.float32),
     )
-
-
-class Stopwatch:
-    """Adds up the time spent in each stage, in seconds by a clock; without one, 0."""
-
-    def __init__(self, clock: Clock | None) -> None:
-        self.clock: Clock = (lambda: 0.0) if clock is None else clock
-        self.seconds: dict[str, float] = {}
-        self._last = self._start = self.clock()
-
-    def elapsed(self) -> float:
-        """Return the seconds since it was made."""
-        return self.clock() - self._start
-
-    def lap(self, stage: str) -> None:
-        """Add the time since the last lap to a stage."""
-        now = self.clock()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from schemas.base import Message
-from schemas.telemetry import ClaimedMs, Context, Id
+from schemas.learning import MAX_HEADS
+from schemas.telemetry import ClaimedMs, Context, Id, Name
 
 MAX_LIMIT = 100
 DEFAULT_AGE = 17
@@ -144,8 +145,10 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     """Lineage of one answer on `feed.served` (key: user_id): all that the answer depended on, and what became of each candidate.
 
     `offsets` is, per side topic (`topic/partition`), the next offset not yet applied when the answer was made. `features` is
-    float32 of shape (n_features, n_items), in the order of `items`. `skipped` names sources and rules that did not take part, "rank",
-    "rerank", and "last_resort" for the look through the whole catalogue; a rule of safety that is named there took out everything.
+    float32 of shape (n_features, n_items), in the order of `items`. `heads` names what the ranker predicts, at most 32, and `head_scores`
+    is the probability of each for each item, float32 of shape (n_heads, n_items); both are empty where no ranker with heads decided.
+    `skipped` names stages that did not take part though they should have: sources, rules, "features", "rank", "rerank", and "last_resort"
+    for the look through the whole catalogue; a rule of safety that is named there took out everything.
     `lost` names the fields that were emptied because the record would not have fitted its topic (`read`, then `candidates`): such an
     answer cannot be reproduced.
     """
@@ -177,9 +180,16 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     items: list[ServedItem]
     feature_set: str
     features: bytes
+    heads: Annotated[list[Name], Meta(max_length=MAX_HEADS)] = []
+    head_scores: Annotated[bytes, Meta(max_length=4 * MAX_HEADS * MAX_LIMIT)] = b""
     response_sha256: str
     latency_ms: dict[str, float] = {}
     lost: list[str] = []
+
+    def head_table(self) -> list[dict[str, float]]:
+        """Return the probability of each head, by its name, for each item."""
+        values, n = memoryview(self.head_scores).cast("f").tolist(), len(self.items)
+        return [{head: values[h * n + i] for h, head in enumerate(self.heads)} for i in range(n)]
 
     def candidate_counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return how many candidates each source found, and how many were dropped for each reason."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas.settings import Settings
 from schemas.topics import PartDeclaration, load_parts, load_topics
 from serving.errors import ConfigError
 from serving.local.home import Home
@@ -108,7 +109,7 @@ def choose_parts(*, workers: Mapping[str, int] | None = None, only: Sequence[str
     Parameters
     ----------
     workers : Mapping of str to int, optional
-        How many processes a part has; those that it does not name have as many as the table says.
+        How many processes a part has; those that it does not name have as many as the table says. None: PENSTOCK_WORKERS_OF.
     only : Sequence of str
         Parts to run; empty: all.
 
@@ -122,13 +123,18 @@ def choose_parts(*, workers: Mapping[str, int] | None = None, only: Sequence[str
     ConfigError
         When a name is not in the table, or a part cannot have so many workers.
     """
-    workers, table = workers or {}, load_parts()
+    workers, table = wanted_workers() if workers is None else workers, load_parts()
     _require_known(only, "--only")
     _require_known(workers, WORKERS_AT)
     for name, number in workers.items():
         _require_possible(table[name], number)
     chosen = [part for part in table.values() if not only or part.name in only]
     return tuple(process for part in chosen for process in _processes(part, workers.get(part.name, part.workers)))
+
+
+def wanted_workers(text: str | None = None) -> dict[str, int]:
+    """Return how many workers parts shall have by a command line, or else by PENSTOCK_WORKERS_OF."""
+    return parse_workers(Settings().workers_of if text is None else text)
 
 
 def parse_workers(text: str) -> dict[str, int]:

@@ -132,7 +132,7 @@ class TopicReader:
                         yield wanted.topic, message
                     if offset + (message.error() is None) >= wanted.end:
                         del left[place]
-                        self._consumer.pause([TopicPartition(*place)])
+                        self._consumer.incremental_unassign([TopicPartition(*place)])
                 if came:
                     answered_at = time.monotonic()
                 elif time.monotonic() - answered_at > ANSWER_WITHIN_S:

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
+from operators.stages import Filter
 
 
-class Moderated:
+class Moderated(Filter):
     """Drops videos and creators that moderation blocks."""
 
-    reason = "blocked"
+    name = "blocked"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are blocked, shape (n,)."""
@@ -21,10 +22,10 @@ class Moderated:
         return removed
 
 
-class HiddenByPerson:
+class HiddenByPerson(Filter):
     """Drops videos and creators of which the person said "not interested" or which they reported."""
 
-    reason = "hidden"
+    name = "hidden"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` the person hides, shape (n,)."""

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
+from operators.stages import Filter
 
 
-class AboveAge:
+class AboveAge(Filter):
     """Drops videos rated above the person's age; who tells no age has the one that the settings assume."""
 
-    reason = "age"
+    name = "age"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are rated above the person's age, shape (n,)."""
@@ -19,10 +20,10 @@ class AboveAge:
         return removed
 
 
-class OtherRegion:
+class OtherRegion(Filter):
     """Drops videos for another region than the person's, where both are known."""
 
-    reason = "region"
+    name = "region"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are for another region, shape (n,)."""
@@ -34,10 +35,10 @@ class OtherRegion:
         return removed
 
 
-class OtherLanguage:
+class OtherLanguage(Filter):
     """Drops videos in another language than the person's, where both are known."""
 
-    reason = "language"
+    name = "language"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are in another language, shape (n,)."""

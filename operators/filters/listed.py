@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
+from operators.stages import Filter
 
 
-class NotInCatalogue:
+class NotInCatalogue(Filter):
     """Drops videos that the catalogue does not hold: deleted, or mentioned by events before their upsert."""
 
-    reason = "not_in_catalogue"
+    name = "not_in_catalogue"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are not listed, shape (n,)."""
@@ -19,10 +20,10 @@ class NotInCatalogue:
         return removed
 
 
-class NotAvailable:
+class NotAvailable(Filter):
     """Drops videos that are uploaded after "now", or expired by then."""
 
-    reason = "not_available"
+    name = "not_available"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` are not there at this time, shape (n,)."""

@@ -8,19 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
+from operators.stages import Filter
 from schemas.keys import SEEN_BITS
 
 MAX_BITMAPS = 8
 
 
-class AlreadySeen:
+class AlreadySeen(Filter):
     """Drops what the person's seen bitmaps hold; all candidates are probed at once.
 
     The bitmaps are laid over each other, one per bit of a byte, so that each bit of a candidate is looked up once for all of them; a
     candidate was (almost surely) seen if one and the same bitmap has all its bits. False positives: see operators.profiles.seen.
     """
 
-    reason = "seen"
+    name = "seen"
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` were (almost surely) seen, shape (n,)."""

@@ -6,25 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Query, Rows
+from operators.stages import Filter
 
 
-class ServedThisSession:
+class ServedThisSession(Filter):
     """Drops what stands on the pages of the last 30 minutes, so that back-to-back pages never repeat a video."""
 
-    reason = "session"
+    name = "session"
+
+    def enabled(self, query: Query) -> bool:
+        """Return whether anything was served in this session."""
+        return len(query.session) > 0
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` were served, shape (n,)."""
         return query.tables.videos.mask(query.session)[rows]
 
 
-class ServedLastPage:
+class ServedLastPage(Filter):
     """Drops what stands on the newest page: the part of the session rule that holds even when everything else was shown already."""
 
-    reason = "last_page"
+    name = "last_page"
+
+    def enabled(self, query: Query) -> bool:
+        """Return whether there is a newest page."""
+        return bool(query.pages)
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` stand on the newest page, shape (n,)."""
-        if not query.pages:
-            return np.zeros(len(rows), dtype=np.bool_)
-        return query.tables.videos.mask(query.rows_of(query.pages[-1].video_ids))[rows]
+        newest = query.pages[-1].video_ids if query.pages else []
+        return query.tables.videos.mask(query.rows_of(newest))[rows]

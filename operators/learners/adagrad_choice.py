@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
+
+from operators.learners.adagrad import AdaGrad, Columns
 
 Rows = NDArray[np.float64]
 
@@ -16,9 +19,11 @@ class AdaGradChoice(base.Estimator):
 
     .. math::
         p_k = \frac{e^{w \cdot x_k}}{\sum_j e^{w \cdot x_j}}, \quad
-        g = \sum_k (p_k - y_k) x_k + \lambda (w - w_0), \quad
-        G \leftarrow G + g^2, \quad
-        w \leftarrow w - \frac{\eta}{\sqrt{G + \epsilon}} g
+        g = \sum_k (p_k - y_k) x_k
+
+    and `AdaGrad` goes down g. It is a river estimator whose example is a whole choice: `x` maps each item to its features, `y` is the item
+    taken. River's `Classifier` and `reco.Ranker` learn from one row or one pair at a time, and a choice says nothing of an item
+    without the others, so it is neither.
 
     What is the same for all items of a choice (a bias, a feature of the person) has no gradient. A choice of two is a logistic regression
     on the difference of their features.
@@ -26,7 +31,7 @@ class AdaGradChoice(base.Estimator):
     Parameters
     ----------
     prior
-        Weights w₀ before anything was learned, shape (n_features,).
+        Weights w₀ before anything was learned, by feature name, in the order of the columns; features that are not here start at 0.
     lr
         Learning rate η > 0; the first step of a weight is about this long.
     start
@@ -36,9 +41,11 @@ class AdaGradChoice(base.Estimator):
 
     Examples
     --------
-    >>> model = AdaGradChoice(prior=np.zeros(1))
+    >>> model = AdaGradChoice()
     >>> for _ in range(20):
-    ...     _ = model.learn_choice(np.array([[1.0], [3.0], [2.0]]), 1)
+    ...     model.learn_one({"v1": {"sun": 1.0}, "v2": {"sun": 3.0}, "v3": {"sun": 2.0}}, "v2")
+    >>> model.predict_one({"v8": {"sun": 1.0}, "v9": {"sun": 3.0}})
+    'v9'
     >>> model.predict_choice(np.array([[1.0], [3.0]])).round(1).tolist()
     [0.2, 0.8]
 
@@ -48,26 +55,40 @@ class AdaGradChoice(base.Estimator):
     listwise approach (ICML 2007).
     """
 
-    def __init__(self, *, prior: NDArray[np.float64], lr: float = 0.1, start: float = 0.01, l2: float = 0.0) -> None:
-        if not (lr > 0 and start > 0 and l2 >= 0):
-            message = f"expected lr, start > 0 and l2 >= 0, got {lr}, {start}, {l2}"
-            raise ValueError(message)
+    def __init__(self, *, prior: Mapping[str, float] | None = None, lr: float = 0.1, start: float = 0.01, l2: float = 0.0) -> None:
         self.prior = prior
         self.lr = lr
         self.start = start
         self.l2 = l2
-        self._prior = np.array(prior, dtype=np.float64)
-        self._weights = self._prior.copy()
-        self._squares = np.full(len(self._prior), start, dtype=np.float64)
+        given = prior or {}
+        self._columns = Columns(names=given)
+        self._step = AdaGrad(prior=np.array([float(one) for one in given.values()]), lr=lr, start=start, l2=l2)
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """The weights, shape (n_features,)."""
-        return self._weights
+        """The weights, shape (n_features,), by column."""
+        return self._step.weights
+
+    def learn_one(self, x: Mapping[Hashable, Mapping[str, float]], y: Hashable) -> None:
+        """Learn from one choice: the features of each item, and the item that was taken."""
+        for features in x.values():
+            missing = self._columns.add(features) - len(self._step.weights)
+            if missing:
+                self._step.grow(missing)
+        self.learn_choice(self._rows(x), list(x).index(y))
+
+    def predict_proba_one(self, x: Mapping[Hashable, Mapping[str, float]]) -> dict[Hashable, float]:
+        """Return the probability of each item to be taken."""
+        return dict(zip(x, self.predict_choice(self._rows(x)).tolist(), strict=True)) if x else {}
+
+    def predict_one(self, x: Mapping[Hashable, Mapping[str, float]]) -> Hashable:
+        """Return the item that is most likely taken, None out of none."""
+        p = self.predict_proba_one(x)
+        return max(p, key=p.__getitem__) if p else None
 
     def predict_choice(self, rows: Rows) -> NDArray[np.float64]:
         """Return the probability of each item to be chosen, shape (n,), for rows of shape (n, n_features)."""
-        scores = rows @ self._weights
+        scores = rows @ self._step.weights
         odds: NDArray[np.float64] = np.exp(scores - scores.max())
         p: NDArray[np.float64] = odds / odds.sum()
         return p
@@ -85,19 +106,17 @@ class AdaGradChoice(base.Estimator):
         p = self.predict_choice(rows)
         error = p.copy()
         error[chosen] -= 1.0
-        gradient = error @ rows
-        if self.l2:
-            gradient += self.l2 * (self._weights - self._prior)
-        self._squares += gradient * gradient
-        self._weights -= self.lr / np.sqrt(self._squares) * gradient
+        self._step.down(error @ rows)
         return p
 
     def dump(self) -> dict[str, Any]:
         """Return what was learned, as plain data."""
-        return {"weights": self._weights.tobytes(), "squares": self._squares.tobytes(), "prior": self._prior.tobytes()}
+        return {"columns": self._columns.names, **self._step.dump()}
 
     def load(self, learned: dict[str, Any]) -> None:
         """Take back what `dump` returned."""
-        self._weights = np.frombuffer(learned["weights"]).copy()
-        self._squares = np.frombuffer(learned["squares"]).copy()
-        self._prior = np.frombuffer(learned["prior"]).copy()
+        self._columns = Columns(names=learned.get("columns", self._columns.names))
+        self._step.load(learned)
+
+    def _rows(self, x: Mapping[Hashable, Mapping[str, float]]) -> Rows:
+        return np.array([self._columns.row(features, len(self._step.weights)) for features in x.values()])

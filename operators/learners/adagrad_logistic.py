@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from river import base
+
+from operators.learners.adagrad import AdaGrad, Columns
 
 Row = NDArray[np.float64]
 
@@ -17,13 +19,10 @@ class AdaGradLogistic(base.Classifier):
     r"""Logistic regression with AdaGrad steps, pulled towards a prior.
 
     .. math::
-        p = \sigma(w \cdot x + b), \quad
-        g = (p - y) x + \lambda (w - w_0), \quad
-        G \leftarrow G + g^2, \quad
-        w \leftarrow w - \frac{\eta}{\sqrt{G + \epsilon}} g
+        p = \sigma(w \cdot x + b), \quad g = (p - y) x
 
-    Weights and accumulators stand in flat float64 arrays; a new feature name takes the next column. With `start=0` and no prior this is
-    river's `LogisticRegression(AdaGrad(lr, eps))` to rounding, at a tenth of its time for dense rows.
+    and `AdaGrad` goes down g. Weights stand in flat float64 arrays; a new feature name takes the next column. With `start=0` and no prior
+    this is river's `LogisticRegression(AdaGrad(lr, eps))` to rounding, at a tenth of its time for dense rows.
 
     Parameters
     ----------
@@ -48,10 +47,6 @@ class AdaGradLogistic(base.Classifier):
     ...     model.learn_one({"sun": -1.0}, False)
     >>> model.predict_one({"sun": 1.0}), model.predict_one({"sun": -1.0})
     (True, False)
-
-    References
-    ----------
-    Duchi, Hazan, Singer: Adaptive subgradient methods for online learning and stochastic optimization. JMLR 12 (2011).
     """
 
     def __init__(
@@ -64,8 +59,8 @@ class AdaGradLogistic(base.Classifier):
         intercept_lr: float = 0.01,
         prior: Mapping[str, float] | None = None,
     ) -> None:
-        if not (lr > 0 and eps > 0 and start >= 0 and l2 >= 0 and intercept_lr >= 0):
-            message = f"expected lr, eps > 0 and start, l2, intercept_lr >= 0, got {lr}, {eps}, {start}, {l2}, {intercept_lr}"
+        if not intercept_lr >= 0:
+            message = f"expected 0 or more, got {intercept_lr}, at intercept_lr"
             raise ValueError(message)
         self.lr = lr
         self.eps = eps
@@ -74,16 +69,22 @@ class AdaGradLogistic(base.Classifier):
         self.intercept_lr = intercept_lr
         self.prior = prior
         names = list(prior or {})
-        self._columns = {name: place for place, name in enumerate(names)}
-        self._prior: Row = np.array([float((prior or {})[name]) for name in names], dtype=np.float64)
-        self._weights: Row = self._prior.copy()
-        self._squares: Row = np.full(len(names), start, dtype=np.float64)
+        self._columns = Columns(names=names)
+        self._step = AdaGrad(prior=np.array([float((prior or {})[name]) for name in names]), lr=lr, start=start, l2=l2, eps=eps)
         self._intercept = 0.0
+
+    @classmethod
+    def on(cls, step: AdaGrad, names: Sequence[str]) -> Self:
+        """Return the classifier whose weights are those of `step`, one per name; it has no intercept of its own."""
+        prior = dict(zip(names, step.prior.tolist(), strict=True))
+        one = cls(lr=step.lr, eps=step.eps, start=step.start, l2=step.l2, intercept_lr=0.0, prior=prior)
+        one._step = step
+        return one
 
     @property
     def weights(self) -> Row:
         """The weights, shape (n_features,), by column."""
-        return self._weights
+        return self._step.weights
 
     @property
     def intercept(self) -> float:
@@ -92,14 +93,9 @@ class AdaGradLogistic(base.Classifier):
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """Learn from one example."""
-        for name in x:
-            if name not in self._columns:
-                self._columns[name] = len(self._columns)
-        missing = len(self._columns) - len(self._weights)
+        missing = self._columns.add(x) - len(self._step.weights)
         if missing:
-            self._prior = np.append(self._prior, np.zeros(missing))
-            self._weights = np.append(self._weights, np.zeros(missing))
-            self._squares = np.append(self._squares, np.full(missing, self.start))
+            self._step.grow(missing)
         self.learn_row(self._row(x), bool(y))
 
     def predict_proba_one(self, x: dict[Any, Any], **_kwargs: Any) -> dict[Any, float]:
@@ -126,46 +122,28 @@ class AdaGradLogistic(base.Classifier):
 
     def predict_row(self, row: Row) -> float:
         """Return the probability of True for one row, shape (n_features,)."""
-        return sigmoid(float(self._weights @ row) + self._intercept)
+        return sigmoid(float(self._step.weights @ row) + self._intercept)
 
     def learn_row(self, row: Row, label: bool) -> float:
         """Learn from one row, shape (n_features,); return the probability of True before that."""
         p = self.predict_row(row)
         error = p - label
         self._intercept -= self.intercept_lr * error
-        gradient = row * error
-        if self.l2:
-            gradient += self.l2 * (self._weights - self._prior)
-        self._squares += gradient * gradient
-        self._weights -= self.lr / np.sqrt(self._squares + self.eps) * gradient
+        self._step.down(row * error)
         return p
 
     def dump(self) -> dict[str, Any]:
         """Return what was learned, as plain data."""
-        return {
-            "columns": list(self._columns),
-            "weights": self._weights.tobytes(),
-            "squares": self._squares.tobytes(),
-            "prior": self._prior.tobytes(),
-            "intercept": self._intercept,
-        }
+        return {"columns": self._columns.names, **self._step.dump(), "intercept": self._intercept}
 
     def load(self, learned: dict[str, Any]) -> None:
         """Take back what `dump` returned."""
-        self._columns = {name: place for place, name in enumerate(learned["columns"])}
-        self._weights = np.frombuffer(learned["weights"]).copy()
-        self._squares = np.frombuffer(learned["squares"]).copy()
-        self._prior = np.frombuffer(learned["prior"]).copy()
+        self._columns = Columns(names=learned["columns"])
+        self._step.load(learned)
         self._intercept = learned["intercept"]
 
     def _row(self, x: dict[Any, Any]) -> Row:
-        row = np.zeros(len(self._weights))
-        columns = self._columns
-        for name, value in x.items():
-            place = columns.get(name)
-            if place is not None:
-                row[place] = value
-        return row
+        return self._columns.row(x, len(self._step.weights))
 
 
 def sigmoid(z: float) -> float:

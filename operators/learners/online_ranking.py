@@ -20,6 +20,8 @@ from operators.metrics.window import ProgressiveWindow
 from schemas.learning import HEADS, LabelledExample, LearningMetrics, OnlineWeights
 
 TAKEN = "taken"
+BIAS = "bias"
+"""The column of ones."""
 LOGISTIC_HEADS = tuple(head for head in HEADS if head != TAKEN)
 
 _MS = timedelta(milliseconds=1)
@@ -205,9 +207,16 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
             self._learn_choice([*self._choices.take(example.example_id), row])
 
     def _begin(self) -> None:
-        self._choice = AdaGradChoice(prior=self._prior(TAKEN)[:-1], lr=self.lr, start=self.choice_start, l2=self.l2)
-        prior = np.array([self._prior(head) for head in LOGISTIC_HEADS])
-        self._heads = AdaGradHeads(prior=prior, lr=self.lr, start=self.logistic_start, l2=self.l2)
+        prior = dict(zip(self.names, self._prior(TAKEN)[:-1].tolist(), strict=True))
+        self._choice = AdaGradChoice(prior=prior, lr=self.lr, start=self.choice_start, l2=self.l2)
+        self._heads = AdaGradHeads(
+            heads=LOGISTIC_HEADS,
+            features=(*self.names, BIAS),
+            prior=np.array([self._prior(head) for head in LOGISTIC_HEADS]),
+            lr=self.lr,
+            start=self.logistic_start,
+            l2=self.l2,
+        )
 
     def _prior(self, head: str) -> NDArray[np.float64]:
         raw = self.initial.get(head, np.zeros(len(self.names) + 1))
@@ -240,7 +249,8 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
             # A bias is the same for all items of an answer: the choice says nothing of it, and the initial one stays.
             yield TAKEN, np.append(self._choice.weights / deviation - self.initial.get(TAKEN, zero)[:-1], 0.0)
         if self._heads is not None:
-            for head, weights in zip(LOGISTIC_HEADS, self._heads.weights, strict=True):
+            for head, model in self._heads.models.items():
+                weights = model.weights
                 raw = weights[:-1] / deviation
                 yield head, np.append(raw, weights[-1] - float(raw @ mean)) - self.initial.get(head, zero)
 

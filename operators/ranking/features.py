@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from operators.query import Query, Rows
 from operators.ranking import formulas as f
 from operators.ranking.view import Values, View
+from operators.stages import Hydrator
 from schemas.features import Counter
 from schemas.learning import HEADS, Objective
 
@@ -141,10 +142,11 @@ INITIAL_OBJECTIVE = Objective(
 """What is maximised until an operator says otherwise: what is taken to, strong signs and a finish more, dislikes less."""
 
 
-class FeatureTable:
-    """Computes every feature of every candidate of a request; the hydrator in front of the ranker."""
+class FeatureTable(Hydrator):
+    """Computes every feature of every candidate of a request; the hydrator in front of the online ranker."""
 
-    names = NAMES
+    name = "features"
+    outputs = NAMES
 
     def hydrate(self, query: Query, rows: Rows) -> NDArray[np.float32]:
         """Return one row per feature and one column per candidate, shape (N_FEATURES, n)."""

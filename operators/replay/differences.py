@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from operators.pipeline import OVER_BUDGET, RANK, RERANK
+from operators.chain import feed_pipeline
+from operators.pipeline import OVER_BUDGET
 from schemas.codec import DecodeError, decode
 from schemas.feed import FeedResponse, ServedRecord
 
@@ -47,22 +48,27 @@ Look = Callable[[ServedRecord], Any]
 
 def _checks(recorded: ServedRecord) -> list[tuple[str, str, Look]]:
     """Return stage, field and how to look at it, in the order in which one thing leads to the next."""
+    stages = feed_pipeline()
+    ranking = {stage.name for stage in (*stages.scoring.hydrators, *stages.scoring.scorers)}
+    elsewhere = {*recorded.reasons, *ranking, stages.selector.name}
     filters = recorded.reasons.index(OVER_BUDGET) + 1 if OVER_BUDGET in recorded.reasons else len(recorded.reasons)
     return [
         *(("state", name, _named(name)) for name in _STATE),
-        ("retrieve", "skipped", lambda served: [name for name in served.skipped if name not in {*recorded.reasons, RANK, RERANK}]),
+        ("retrieve", "skipped", lambda served: [name for name in served.skipped if name not in elsewhere]),
         ("retrieve", "candidates.video_ids", lambda served: served.candidates.video_ids.split("\n")),
         ("retrieve", "candidates.sources", lambda served: _array(served.candidates.sources, "<u2")),
         ("filter", "skipped", lambda served: [name for name in served.skipped if name in recorded.reasons]),
         ("filter", "relaxed", _named("relaxed")),
         ("filter", "candidates.dropped", lambda served: [code if code <= filters else 0 for code in served.candidates.dropped]),
-        ("rank", "skipped", lambda served: RANK in served.skipped),
+        ("rank", "skipped", lambda served: [name for name in served.skipped if name in ranking]),
         ("rank", "candidates.scores", lambda served: _array(served.candidates.scores, "<f4")),
         ("rank", "ranked", _named("ranked")),
-        ("rerank", "skipped", lambda served: RERANK in served.skipped),
+        ("rerank", "skipped", lambda served: stages.selector.name in served.skipped),
         ("rerank", "candidates.dropped", lambda served: list(served.candidates.dropped)),
         ("rerank", "items", _named("items")),
         ("rank", "features", lambda served: _array(served.features, "<f4")),
+        ("rank", "heads", _named("heads")),
+        ("rank", "head_scores", lambda served: _array(served.head_scores, "<f4")),
         ("response", "level", _named("level")),
     ]
 

@@ -1,1 +1,5 @@
 """Selectors: how a page is made of a ranked list."""
+
+from operators.reranking.page import SpacedPage
+
+__all__ = ["SpacedPage"]

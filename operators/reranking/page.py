@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from operators.embeddings.simhash import hamming
 from operators.outcome import Slot
 from operators.query import Query, Rows
-from operators.stages import Selection
+from operators.stages import Selection, Selector
 
 NEAR_DUPLICATE = "near_duplicate"
 _SPARE = 24
@@ -34,7 +34,7 @@ class _Shelf:
     pool: list[int]
 
 
-class SpacedPage:
+class SpacedPage(Selector):
     """Greedy in the ranker's order, with rules of spacing and slots of exploration.
 
     Each place goes to the best candidate left whose creator and audio differ from those of the place before (the session's last page
@@ -66,7 +66,8 @@ class SpacedPage:
         Bits in which two SimHashes may differ and still be alike, 0 to 63; 6 of 64 is 90 % alike.
     """
 
-    reasons: tuple[str, ...] = (NEAR_DUPLICATE,)
+    name = "rerank"
+    reasons = (NEAR_DUPLICATE,)
 
     def __init__(
         self, *, window: int = 10, category_cap: int = 3, max_delay: int = 5, min_categories: int = 5, max_distance: int = 6

@@ -8,9 +8,10 @@ import numpy as np
 
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS, best
+from operators.stages import Source
 
 
-class LikedCategories:
+class LikedCategories(Source):
     """The most popular of each category that the person takes to lately, the strongest category first.
 
     Parameters

@@ -10,9 +10,10 @@ from operators.filters.listed import NotAvailable
 from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedThisSession
 from operators.query import Query, Rows
+from operators.stages import Source
 
 
-class ExplorationPool:
+class ExplorationPool(Source):
     """A seeded uniform sample of the videos with few impressions, without those that are not available at this time.
 
     Parameters

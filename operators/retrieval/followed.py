@@ -9,9 +9,10 @@ import numpy as np
 from operators.filters.listed import NotAvailable
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS, best
+from operators.stages import Source
 
 
-class FollowedCreators:
+class FollowedCreators(Source):
     """The newest uploads of followed creators; without those that are not available at this time.
 
     Parameters

@@ -9,9 +9,10 @@ import numpy as np
 
 from operators.query import Query, Rows
 from operators.retrieval.best import best
+from operators.stages import Source
 
 
-class FreshUploads:
+class FreshUploads(Source):
     """The newest uploads of the last days.
 
     Parameters

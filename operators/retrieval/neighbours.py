@@ -9,9 +9,10 @@ import numpy as np
 from operators.interactions import REACTED
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS, best
+from operators.stages import Source
 
 
-class WatchedTogether:
+class WatchedTogether(Source):
     """Item neighbours of the last watches, the recent ones counting most.
 
     score(v) = Σ_r s_r · weight(watched_r → v), s_r: how much the watch counts (Query.neighbourhood)

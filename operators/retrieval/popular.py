@@ -9,6 +9,7 @@ import numpy as np
 
 from operators.query import Query, Rows
 from operators.retrieval.best import best, foremost
+from operators.stages import Source
 from operators.tables.counters import POPULAR_HALF_LIFE_MS
 from operators.windows.decay import DAY_MS
 
@@ -18,7 +19,7 @@ TODAY = 0.5
 """Least that is left of what was taken to, for what is popular today; something must have happened today, too."""
 
 
-class Popular:
+class Popular(Source):
     """The most popular of the last days, then the most popular of all times, and a seeded shuffle of what nobody took to yet.
 
     Parameters

@@ -8,13 +8,14 @@ import numpy as np
 
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS, best
+from operators.stages import Source
 from operators.windows.decay import DAY_MS
 
 TODAY = 0.5
 """Least impressions, half-life 24 h, of what is popular today; something must have happened today, too."""
 
 
-class PopularOnSurface:
+class PopularOnSurface(Source):
     """The videos with the most impressions on the request's surface, half-life 24 h.
 
     Parameters

@@ -8,6 +8,7 @@ import numpy as np
 
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS
+from operators.stages import Source
 from operators.windows.decay import DAY_MS
 from schemas.features import GLOBAL_SCOPE, category_scope, region_scope
 
@@ -15,7 +16,7 @@ FRESH_MS = DAY_MS
 """A list that nothing was added to for longer is not what is trending now."""
 
 
-class Trending:
+class Trending(Source):
     """The global trending list.
 
     Parameters
@@ -38,7 +39,7 @@ class Trending:
         return ["Trending now" if _is_fresh(query, GLOBAL_SCOPE) else "Popular"] * len(rows)
 
 
-class TrendingInRegion:
+class TrendingInRegion(Source):
     """The trending list of the request's region.
 
     Parameters
@@ -62,7 +63,7 @@ class TrendingInRegion:
         return [_words(query, region_scope(region), region)] * len(rows)
 
 
-class TrendingInCategories:
+class TrendingInCategories(Source):
     """The trending lists of the categories that the person takes to lately, each in turn.
 
     Parameters

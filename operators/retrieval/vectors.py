@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS, best
+from operators.stages import Source
 
 SIMILAR = 0.5
 """Least cosine between a video's content and the person's taste at which the two are called similar."""
 
 
-class NearTaste:
+class NearTaste(Source):
     """Nearest neighbours of the person's vector: the index segment, and exactly whatever is fresher than the segment.
 
     Rows that the segment holds in an older version, or that are deleted, are left out of its part.

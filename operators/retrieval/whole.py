@@ -8,9 +8,10 @@ import numpy as np
 
 from operators.query import Query, Rows
 from operators.retrieval.best import NO_ROWS, best
+from operators.stages import LastResort
 
 
-class WholeCatalogue:
+class WholeCatalogue(LastResort):
     """All videos of a catalogue that is not larger than what would be retrieved of it anyway; the last resort of a larger one.
 
     Parameters

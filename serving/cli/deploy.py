@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from schemas.settings import Settings
 from serving.cli.output import console
 from serving.manifests import kubernetes, with_parts
-from serving.parts import choose_parts, parse_workers, workers_by_part
+from serving.parts import choose_parts, wanted_workers, workers_by_part
 
 app = typer.Typer(add_completion=False)
 
@@ -29,7 +28,7 @@ def deploy(
     In compose each worker is a service of its own; in Kubernetes a part is a StatefulSet, and a worker takes its number from its pod's
     ordinal; a group is a Deployment.
     """
-    parts = choose_parts(workers=parse_workers(Settings().workers_of if workers is None else workers))
+    parts = choose_parts(workers=wanted_workers(workers))
     compose.write_text(with_parts(compose.read_text(encoding="utf-8"), parts, where=str(compose)), encoding="utf-8")
     manifests.write_text(kubernetes(workers_by_part(parts)), encoding="utf-8")
     console.print(f"{len(parts)} processes in {compose} and {manifests}")

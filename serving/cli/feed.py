@@ -105,3 +105,14 @@ def _explain(served: ServedRecord) -> None:
     table.add_row("side topics, next offset", ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()))
     table.add_row("skipped", ", ".join(served.skipped) or "nothing")
     console.print(table)
+    if served.heads:
+        _show_heads(served)
+
+
+def _show_heads(served: ServedRecord) -> None:
+    table = Table(title="what the ranker predicts, probability by head")
+    for column in ("#", "video", *served.heads):
+        table.add_column(escape(column), justify="left" if column == "video" else "right", overflow="fold")
+    for place, (item, heads) in enumerate(zip(served.items, served.head_table(), strict=True), 1):
+        table.add_row(str(place), escape(item.video_id), *(f"{value:.3f}" for value in heads.values()))
+    console.print(table)

@@ -12,13 +12,12 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from schemas.settings import Settings
 from schemas.topics import load_parts
 from serving.cli.output import JsonOption, console, errors, print_json, usage
 from serving.connect import current_settings
 from serving.errors import ServiceError
 from serving.local.home import Home
-from serving.parts import choose_parts, parse_workers
+from serving.parts import choose_parts, wanted_workers
 from serving.reach import without_password
 from serving.state import PartState, SystemState, read_state, supervisor_mark
 
@@ -63,7 +62,7 @@ def up(
 
     if fresh and (bootstrap_servers or redis_url):
         usage(expected="--fresh on services of our own", got="services that exist", where="the command line", do="leave one out")
-    home, said = Home.default(), parse_workers(Settings().workers_of if workers is None else workers)
+    home, said = Home.default(), wanted_workers(workers)
     wanted = Wanted(
         parts=choose_parts(
             workers=said if fresh else {**running_workers(home), **said},
@@ -127,7 +126,7 @@ def table(state: SystemState) -> Table:
         title_justify="left",
         caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *map(escape, state.warnings)]),
     )
-    for heading in ("part", "pid", "status", "partitions", "lag", "last progress", "memory", "restarts"):
+    for heading in ("part", "pid", "status", "owns", "lag", "last progress", "memory", "restarts"):
         drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
     for part in state.parts:
         drawn.add_row(*_cells(part))

@@ -23,7 +23,7 @@ from schemas.codec import decode, encode
 from schemas.feed import FeedResponse, ServedRecord
 from schemas.partition import partition_for
 from tests.dataflows.answering_step import PREFIX, Step, count, made_step, request, requests, responses, shown
-from tests.operators.feed_world import NOW_MS, Failing, rich_world
+from tests.operators.feed_world import NOW_MS, FailingFilter, rich_world
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_stage_that_fails_at_every_second_request_is_logged_once_in_ten_second
     instants = iter((0.0, 1.0, 9.9, 10.0))
     monkeypatch.setattr(step.answering, "_quiet", Quiet(clock=instants.__next__))
     for _ in range(4):
-        for filters in (sound, (*sound[:-1], Failing("seen"))):
+        for filters in (sound, (*sound[:-1], FailingFilter("seen"))):
             chain.filters = filters
             assert len(shown(step.ask(request()))) == 10
     assert told == ["seen", "seen"]

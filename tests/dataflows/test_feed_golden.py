@@ -132,7 +132,7 @@ def _digest(served: ServedRecord, key: str) -> dict[str, Any]:
     found, dropped = served.candidate_counts()
     columns = served.candidates
     plain: dict[str, Any] = msgspec.to_builtins(served)
-    for name in ("latency_ms", "read", "request", "response_sha256", "features"):
+    for name in ("latency_ms", "read", "request", "response_sha256", "features", "head_scores"):
         plain.pop(name, None)
     n = len(served.items)
     return plain | {
@@ -145,6 +145,7 @@ def _digest(served: ServedRecord, key: str) -> dict[str, Any]:
             "sha256": sha256(columns.video_ids.encode() + columns.sources + columns.dropped).hexdigest(),
             "scores": [None if np.isnan(one) else round(float(one), DIGITS) for one in np.frombuffer(columns.scores, dtype=np.float32)],
         },
+        "head_scores": [{head: round(value, DIGITS) for head, value in row.items()} for row in served.head_table()],
         "features": np.frombuffer(served.features, dtype=np.float32).reshape(-1, n).astype(float).round(DIGITS).tolist() if n else [],
     }
 

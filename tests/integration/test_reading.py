@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from dataclasses import replace
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -13,7 +15,7 @@ from schemas.settings import Settings
 from serving.broker import TopicMissing
 from serving.errors import ContractError, TransportError
 from serving.publisher import Publisher
-from serving.topic_reader import TopicReader, decoded
+from serving.topic_reader import TopicReader, decoded, read_topic
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +46,42 @@ def test_each_step_yields_what_came_since_the_one_before(settings: Settings) -> 
         assert list(reader.advance()) == []
         _publish(settings, "two", b"y")
         assert [(topic, message.value()) for topic, message in reader.advance()] == [("two", b"y")]
+
+
+def test_a_partition_is_read_again_and_again_by_one_reader(settings: Settings) -> None:
+    with TopicReader(settings, ["one"]) as reader:
+        for n in range(3):
+            _publish(settings, "one", b"same", b"same")
+            assert len(list(reader.advance())) == 2
+            there = [one for one in reader.ranges("one") if len(one)]
+            assert [len(one) for one in there] == [2 * n + 2]
+            assert [message.offset() for _, message in reader.read([replace(there[0], start=n, end=n + 2)])] == [n, n + 1]
+        _publish(settings, "one", b"same")
+        came: list[int | None] = []
+        while not came:
+            came = [message.offset() for _, message in reader.poll(1.0)]
+        assert came == [6]
+
+
+def test_a_tail_begins_at_its_making_and_the_newest_is_found_from_the_end(settings: Settings) -> None:
+    _publish(settings, "one", *[b"old"] * 300)
+    (place,) = {message.partition() for message in read_topic(settings, "one")}
+    with TopicReader(settings, ["one"], start="latest") as reader:
+        _publish(settings, "one", b"new")
+        assert next(message.value() for _, message in reader.follow()) == b"new"
+        (last, *_) = [one for one in reader.ranges("one", since_ms=0) if one.partition == place]
+        assert (last.start, last.end >= 300) == (0, True)
+        assert all(len(one) == 0 for one in reader.ranges("one", since_ms=int(time.time() * 1_000) + 60_000))
+
+
+def test_the_newest_record_that_says_something_is_met_far_back(settings: Settings, admin: AdminClient) -> None:
+    topic = NewTopic(settings.topic_prefix + "single", num_partitions=1, replication_factor=1)
+    admin.create_topics([topic])[topic.topic].result(timeout=30)
+    _publish(settings, "single", b"said", *[b"%d" % n for n in range(500)])
+    with TopicReader(settings, ["single"]) as reader:
+        assert reader.newest("single", lambda message: message.offset() if message.value() == b"said" else None) == 0
+        assert reader.newest("single", lambda message: message.offset()) == 500
+        assert reader.newest("single", lambda _: None) is None
 
 
 def test_a_record_that_breaks_its_contract_is_named_by_its_place(settings: Settings) -> None:

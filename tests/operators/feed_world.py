@@ -12,7 +12,8 @@ from operators.index.exact import ExactSegment
 from operators.profiles.seen import hashes, positions
 from operators.query import Query, Rows, query
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
-from operators.stages import Selection
+from operators.reranking import SpacedPage
+from operators.stages import Filter, Selection
 from operators.tables.segments import IndexSegment
 from operators.tables.side import SideTables
 from operators.windows.decay import N_DECAYED
@@ -228,16 +229,18 @@ def ask(
     )
 
 
-class Failing:
-    """A filter or selector that fails."""
+class FailingFilter(Filter):
+    """A filter that fails."""
 
-    reasons: tuple[str, ...] = ("near_duplicate",)
-
-    def __init__(self, reason: str = "") -> None:
-        self.reason = reason
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         raise RuntimeError
+
+
+class FailingPage(SpacedPage):
+    """A selector that fails."""
 
     def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
         raise RuntimeError

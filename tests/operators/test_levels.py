@@ -5,7 +5,20 @@ from __future__ import annotations
 from operators.chain import feed_pipeline
 from operators.feed import Answer, FeedEngine
 from schemas.feed import FeedRequest, Level
-from tests.operators.feed_world import NOW_MS, REQUEST, SECRET, Failing, answer, page, read, rich_person, rich_world, shown, tables
+from tests.operators.feed_world import (
+    NOW_MS,
+    REQUEST,
+    SECRET,
+    FailingFilter,
+    FailingPage,
+    answer,
+    page,
+    read,
+    rich_person,
+    rich_world,
+    shown,
+    tables,
+)
 
 
 def test_without_the_store_the_answer_is_regional_or_global_and_says_so() -> None:
@@ -32,8 +45,8 @@ def test_a_stage_that_fails_is_named_and_the_answer_goes_out() -> None:
     def broken(stage: str) -> Answer:
         chain = feed_pipeline()
         if stage == "rerank":
-            chain.selector = Failing()
-        chain.filters = tuple(Failing(stage) if one.reason == stage else one for one in chain.filters)
+            chain.selector = FailingPage()
+        chain.filters = tuple(FailingFilter(stage) if one.name == stage else one for one in chain.filters)
         broken = FeedEngine(tables=made, secret=SECRET, seed=0, worker="test", pipeline=chain)
         known = read(rich_person(), seen=["v1"])
         return broken.answer(request=REQUEST, raw=b"", request_id="r1", read=known, now_ms=NOW_MS, sequence=1)

@@ -14,11 +14,12 @@ from operators.query import Query, Rows
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import SpacedPage
-from operators.stages import Selection
+from operators.retrieval import RepeatedPage
+from operators.stages import Filter, LastResort, Scored, Selection, SideEffect, Source
 from tests.operators.feed_world import ask, item, names, rich_person, rich_world, tables
 
 
-class Fixed:
+class Fixed(Source):
     """A source that finds what it is told."""
 
     def __init__(self, name: str, *video_ids: str) -> None:
@@ -40,11 +41,11 @@ class Broken(Fixed):
         raise RuntimeError(message)
 
 
-class Named:
+class Named(Filter):
     """A filter that drops what it is told."""
 
     def __init__(self, reason: str, *video_ids: str) -> None:
-        self.reason = reason
+        self.name = reason
         self.video_ids = video_ids
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
@@ -67,7 +68,7 @@ class BrokenPage(SpacedPage):
         raise RuntimeError(message)
 
 
-class Everything(Fixed):
+class Everything(Fixed, LastResort):
     """A source that finds nothing until it is the last resort."""
 
     def everything(self, query: Query) -> Rows:
@@ -83,13 +84,15 @@ class Everything(Fixed):
 class BrokenRanker(OnlineRanker):
     """A ranker that fails."""
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
         message = "weights do not fit"
         raise ValueError(message)
 
 
-class Watcher:
+class Watcher(SideEffect):
     """A side effect that keeps what it saw."""
+
+    name = "watcher"
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
@@ -98,14 +101,15 @@ class Watcher:
         self.outcomes.append(outcome)
 
 
-def pipeline(*sources: Fixed, ranker: OnlineRanker | None = None, **options: object) -> Pipeline:
+def pipeline(*sources: Source, ranker: OnlineRanker | None = None, **options: object) -> Pipeline:
     """A pipeline of these sources, the last of which explores."""
     return Pipeline(
         sources=sources,
+        repeated=RepeatedPage(),
         explorer=sources[-1].name,
         filters=options.pop("filters", ()),  # type: ignore[arg-type]
-        hydrator=FeatureTable(),
-        scorer=ranker or OnlineRanker(initial=INITIAL),
+        hydrators=options.pop("hydrators", (FeatureTable(),)),  # type: ignore[arg-type]
+        scorers=options.pop("scorers", (ranker or OnlineRanker(initial=INITIAL),)),  # type: ignore[arg-type]
         selector=options.pop("selector", SpacedPage()),  # type: ignore[arg-type]
         **options,  # type: ignore[arg-type]
     )
@@ -161,7 +165,8 @@ def test_a_ranker_that_fails_leaves_the_order_of_retrieval() -> None:
 
 
 def test_a_source_past_the_budget_is_skipped_and_a_replay_skips_the_same() -> None:
-    times = chain([0.0, 0.0, 0.001], repeat(1.0))
+    start, each = [0.0], [0.001] * 3  # a source: time left, begin, end
+    times = chain(start, each, each, repeat(1.0))
     stages = pipeline(Fixed("one", "a"), Fixed("two", "b"), Fixed("three", "c"))
     cut = stages.run(query(), limit=5, clock=lambda: next(times))
     assert cut.skipped == ["three"]
@@ -259,6 +264,8 @@ def test_a_last_resort_that_fails_is_named_and_rules_give_way() -> None:
 
 def test_side_effects_see_an_answer_when_it_goes_out_and_one_that_fails_costs_nothing() -> None:
     class Deaf(Watcher):
+        name = "deaf"
+
         def on_outcome(self, query: Query, outcome: Outcome) -> None:
             raise OSError
 
@@ -268,6 +275,7 @@ def test_side_effects_see_an_answer_when_it_goes_out_and_one_that_fails_costs_no
     assert watcher.outcomes == []
     stages.went_out(asked, outcome)
     assert watcher.outcomes == [outcome]
+    assert (outcome.skipped, outcome.errors) == ([], {"deaf": "OSError: "})
 
 
 def test_more_stages_than_the_lineage_can_name_are_refused() -> None:

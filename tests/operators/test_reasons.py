@@ -3,15 +3,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.chain import feed_pipeline
 from operators.interactions import MEANINGS, MOMENT_MS, implied
 from operators.outcome import merged
 from operators.reasons import PLAIN, reasons
-from operators.retrieval.followed import FollowedCreators
+from operators.retrieval import FollowedCreators, WholeCatalogue
 from schemas.catalog import CatalogItem
 from schemas.feed import FeedItem
 from schemas.telemetry import Context, RawEvent, UserHistory
@@ -203,9 +201,9 @@ class Silent(FollowedCreators):
         raise ValueError(query, rows)
 
 
-@pytest.mark.parametrize("name", ["followed", "nobody_knows"])
-def test_a_source_without_words_gets_plain_ones(name: str) -> None:
+def test_a_source_without_words_gets_plain_ones_and_the_others_their_own() -> None:
     outcome = merged([np.array([0])], 8)
     query = ask(tables([item("a")]), state(recent=taken(["a"])))
-    assert reasons(query, [0, 0], [name, "catalogue"], [Silent(), *feed_pipeline().sources[-1:]], outcome) == [PLAIN, PLAIN]
-    assert list(outcome.errors) == (["words of followed"] if name == "followed" else [])
+    mains = [Silent(), WholeCatalogue(), FollowedCreators()]
+    assert reasons(query, [0, 0, 0], mains, outcome) == [PLAIN, PLAIN, "From a creator you follow"]
+    assert list(outcome.errors) == ["words of followed"]

@@ -1,106 +1,161 @@
-"""Every request stage, found by walking the packages, keeps the contract of its kind."""
+"""Every request stage, found by walking the packages, keeps the contract of its kind; deliberately broken ones are caught."""
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
-from collections.abc import Iterator
-from importlib import import_module
+from collections.abc import Collection, Sequence
+from types import ModuleType
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-import operators.filters
-import operators.ranking
-import operators.reranking
-import operators.retrieval
 from operators.chain import feed_pipeline
-from operators.query import Query
-from schemas.telemetry import Context
-from tests.operators.feed_world import ask, install_segment, item, page, rich_person, rich_world, tables
+from operators.filters import NotAvailable
+from operators.query import Query, Rows
+from operators.ranking import FeatureTable, OnlineRanker
+from operators.reranking import SpacedPage
+from operators.retrieval import Popular
+from operators.stage_checks import PACKAGES, check_stage, stages_of
+from operators.stages import Scored, Selection, Stage
+from schemas.errors import ContractError
 
-PACKAGES = (operators.filters, operators.ranking, operators.reranking, operators.retrieval)
-METHODS = ("retrieve", "removed", "hydrate", "score", "select")
-
-
-def stages() -> Iterator[type[object]]:
-    """Every class of the packages that is a stage."""
-    for package in PACKAGES:
-        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-            for _, one in inspect.getmembers(import_module(module.name), inspect.isclass):
-                if one.__module__ == module.name and any(callable(getattr(one, method, None)) for method in METHODS):
-                    yield one
+EVERY = stages_of()
 
 
-def queries() -> list[Query]:
-    """Somebody known and somebody new, in a rich world, an eventless one and an empty one."""
-    rich = tables(rich_world(120))
-    install_segment(rich, [f"v{i}" for i in range(80)], vectors_offset=80)
-    worlds = (rich, tables([item(f"v{i}") for i in range(30)]), tables([]))
-    context = Context(surface="1", region="DE", language="de")
-    return [
-        ask(world, person, context=context, seen=["v3"], pages=[page(["v4"], simhashes=[7])])
-        for world in worlds
-        for person in (rich_person(), None)
-    ]
+@pytest.mark.parametrize("stage", EVERY)
+def test_a_stage_keeps_its_contract(stage: type[Stage]) -> None:
+    check_stage(stage)
 
 
 def test_every_stage_that_exists_is_used_by_the_feed() -> None:
-    chain = feed_pipeline()
-    used = {type(one) for one in (*chain.sources, *chain.filters, chain.hydrator, chain.scorer, chain.selector)}
-    assert used == set(stages())
+    assert {type(one) for one in feed_pipeline().stages} == set(EVERY)
 
 
-@pytest.mark.parametrize("stage", sorted(stages(), key=str))
-def test_a_stage_says_what_it_is(stage: type[object]) -> None:
-    assert stage.__doc__
-    parameters = list(inspect.signature(stage).parameters.values())
-    assert all(one.kind is inspect.Parameter.KEYWORD_ONLY for one in parameters)
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_kind_exports_the_sorted_names_of_its_stages(package: ModuleType) -> None:
+    assert package.__all__ == sorted(stage.__name__ for stage in stages_of([package]))
+    assert all(getattr(package, name).__module__.startswith(package.__name__) for name in package.__all__)
 
 
-def test_sources_are_deterministic_bounded_and_repeat_nothing() -> None:
-    for source in feed_pipeline().sources:
-        for query in queries():
-            one, other = source.retrieve(query), source.retrieve(query)
-            assert one.tolist() == other.tolist()
-            assert len(one) <= getattr(source, "most")  # noqa: B009
-            assert len(set(one.tolist())) == len(one), source.name
-            assert one.dtype == np.intp
+class LooksAround(NotAvailable):
+    """A filter whose verdict on a row depends on who stands beside it."""
+
+    name = "looks_around"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        return rows > rows.mean() if len(rows) else rows > 0
 
 
-def test_filters_look_at_each_candidate_alone_and_leave_the_input_as_it_was() -> None:
-    rng = np.random.default_rng(1)
-    for one in feed_pipeline().filters:
-        for query in queries():
-            rows = np.arange(len(query.tables.videos))
-            gone = one.removed(query, rows)
-            assert gone.dtype == np.bool_
-            assert rows.tolist() == list(range(len(rows)))
-            some = rng.permutation(len(rows))[: len(rows) // 2]
-            assert one.removed(query, rows[some]).tolist() == gone[some].tolist(), one.reason
-            assert one.removed(query, rows[:0]).tolist() == []
+class Forgetful(FeatureTable):
+    """A hydrator that loses the last candidate."""
+
+    name = "forgetful"
+
+    def hydrate(self, query: Query, rows: Rows) -> NDArray[np.float32]:
+        return super().hydrate(query, rows[:-1])
 
 
-def test_the_hydrator_returns_as_many_values_as_it_got_in_the_same_order() -> None:
-    hydrator = feed_pipeline().hydrator
-    for query in queries():
-        rows = np.arange(len(query.tables.videos))
-        values = hydrator.hydrate(query, rows)
-        assert values.shape == (len(hydrator.names), len(rows))
-        assert hydrator.hydrate(query, rows[::-1])[:, ::-1].tobytes() == values.tobytes()
+class Relative(OnlineRanker):
+    """A scorer that scores by the best."""
+
+    name = "relative"
+
+    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
+        scored = super().score(query, values)
+        return scored._replace(scores=scored.scores - scored.scores.max(initial=0.0))
 
 
-def test_the_selector_shows_nothing_twice_and_no_more_than_asked() -> None:
-    selector = feed_pipeline().selector
-    for query in queries():
-        ranked = np.arange(len(query.tables.videos))
-        for limit in (1, 20, 100):
-            explorable = ranked % 3 == 0
-            selection = selector.select(query, ranked, explorable, limit)
-            ranks = [slot.rank for slot in selection.slots]
-            assert len(ranks) == len(set(ranks)) <= limit
-            assert len(ranks) == min(limit, len(ranked)) or selection.removed
-            assert not set(ranks) & {rank for rank, _ in selection.removed}
-            assert {reason for _, reason in selection.removed} <= set(selector.reasons)
-            assert all(0 < slot.propensity <= 1 for slot in selection.slots)
-            assert selector.select(query, ranked, explorable, limit) == selection
+class Vandal(NotAvailable):
+    """A filter that writes into the tables."""
+
+    name = "vandal"
+
+    def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+        query.tables.counters.popularity.values[rows] += 1
+        return super().removed(query, rows)
+
+
+class Twice(Popular):
+    """A source that finds everything twice."""
+
+    name = "twice"
+
+    def retrieve(self, query: Query) -> Rows:
+        found = super().retrieve(query)
+        return np.concatenate((found[: len(found) // 2], found[: len(found) // 2]))
+
+
+class Namesake(Popular):
+    """A source with the name of another."""
+
+
+class Wordless(Popular):
+    """A source that says less than it finds."""
+
+    name = "wordless"
+
+    def because(self, query: Query, rows: Sequence[int]) -> list[str]:
+        return super().because(query, rows)[1:]
+
+
+class Demanding(NotAvailable):
+    """A filter that nobody can make without knowing more."""
+
+    name = "demanding"
+
+    def __init__(self, *, more: int) -> None:
+        self.more = more
+
+
+class Short(SpacedPage):
+    """A selector that leaves a place open."""
+
+    name = "gap"
+
+    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
+        made = super().select(query, ranked, explorable, limit, relaxed)
+        return Selection(made.slots[1:], made.removed)
+
+
+class Lucky(SpacedPage):
+    """A selector without luck of its own."""
+
+    name = "lucky"
+    turns = 0
+
+    def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
+        Lucky.turns += 1
+        made = super().select(query, ranked, explorable, limit, relaxed)
+        return Selection(made.slots[:: (-1) ** Lucky.turns], made.removed)
+
+
+@pytest.mark.parametrize(
+    ("stage", "broken"),
+    [
+        (LooksAround, "a verdict that neighbours do not change"),
+        (Forgetful, "float32 of shape"),
+        (Relative, "scores that neighbours do not change"),
+        (Vandal, "query and tables as they were"),
+        (Twice, "each once"),
+        (Namesake, "a name of its own"),
+        (Wordless, "reasons in words"),
+        (Demanding, r"examples\(\)"),
+        (Short, "places filled"),
+        (Lucky, "the same page again"),
+    ],
+)
+def test_a_broken_stage_is_caught(stage: type[Stage], broken: str) -> None:
+    with pytest.raises(ContractError, match=broken):
+        check_stage(stage)
+
+
+@pytest.mark.parametrize("misspelt", [True, False])
+def test_a_class_that_the_pipeline_could_not_run_is_an_error(misspelt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("operators.filters.stray")
+    body = {"__module__": module.__name__, "removes" if misspelt else "removed": lambda self, query, rows: rows > 0}
+    bases = NotAvailable.__bases__ if misspelt else ()
+    module.Stray = type("Stray", bases, body)  # type: ignore[attr-defined]
+    monkeypatch.setattr("operators.stage_checks.walk_packages", lambda *_: iter([type("M", (), {"name": module.__name__})]))
+    monkeypatch.setattr("operators.stage_checks.import_module", lambda _: module)
+    with pytest.raises(ContractError, match=r"every method of its kind.*removed" if misspelt else r"a subclass of operators\.stages"):
+        stages_of()

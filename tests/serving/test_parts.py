@@ -24,7 +24,13 @@ def spread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_nobody_says_otherwise_there_are_as_many_processes_as_the_table_says() -> None:
-    assert workers_by_part(choose_parts()) == {name: part.workers for name, part in load_parts().items()}
+    assert workers_by_part(choose_parts(workers={})) == {name: part.workers for name, part in load_parts().items()}
+
+
+def test_the_setting_says_how_many_where_the_command_line_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_WORKERS_OF", "feed=5")
+    assert workers_by_part(choose_parts())["feed"] == 5
+    assert workers_by_part(choose_parts(workers=parse_workers("feed=3")))["feed"] == 3
 
 
 @pytest.mark.usefixtures("spread")

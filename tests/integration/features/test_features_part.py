@@ -257,7 +257,10 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(world: World, 
     assert part.stop() == 0
 
 
-def test_rows_that_redis_acknowledged_and_lost_come_back_without_new_events(world: World, part: FeaturesPart, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_features", [False, True], ids=["alone", "with features"])
+def test_rows_that_redis_acknowledged_and_lost_come_back_without_new_events(
+    world: World, part: FeaturesPart, tmp_path: Path, with_features: bool
+) -> None:
     events = traffic(6, 3_000, users=USERS, videos=300)
     part.start()
     world.put(events[:2_900])
@@ -274,7 +277,11 @@ def test_rows_that_redis_acknowledged_and_lost_come_back_without_new_events(worl
     shutil.copytree(tmp_path / "older", world.redis.folder)
     world.redis.start()
     assert world.wrong_people() != []
-    part.process.send_signal(signal.SIGCONT)
+    if with_features:
+        part.kill()
+        part.start()
+    else:
+        part.process.send_signal(signal.SIGCONT)
     part.wait_for(lambda: world.wrong_people() == [], "the lost rows", within_s=20)
     shown = [one for one in events[2_900:] if one.interaction_type is InteractionType.IMPRESSION]
     reads = zip(shown, world.store.read([one.user_id for one in shown], [T0_MS] * len(shown)), strict=True)

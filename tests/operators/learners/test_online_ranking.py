@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from operators.learners.adagrad_choice import AdaGradChoice
 from operators.learners.choices import PASSED_OVER, example, sample
-from operators.learners.online_ranking import LOGISTIC_HEADS, OnlineRanking
+from operators.learners.online_ranking import OnlineRanking
 from schemas.learning import LabelledExample, LearningMetrics, OnlineWeights
 
 INITIAL = {"taken": np.array([1.0, -0.5, 0.25], dtype=np.float32)}
@@ -62,7 +62,7 @@ def test_what_the_ranker_adds_up_is_what_the_learner_predicts() -> None:
     np.testing.assert_allclose(odds / odds.sum(), choice.predict_choice(model._standard.of(rows.astype(np.float64))), rtol=1e-4)
     assert model._heads is not None
     like = heads(model)["like"]
-    z = np.append(model._standard.of(rows.astype(np.float64)), np.ones((8, 1)), axis=1) @ model._heads.weights[LOGISTIC_HEADS.index("like")]
+    z = np.append(model._standard.of(rows.astype(np.float64)), np.ones((8, 1)), axis=1) @ model._heads.models["like"].weights
     np.testing.assert_allclose(rows @ like[:-1] + like[-1], z, rtol=1e-3, atol=1e-4)
 
 

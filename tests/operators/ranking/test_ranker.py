@@ -126,14 +126,32 @@ def test_scores_and_features_have_the_same_bits_whoever_stands_beside() -> None:
     rows = np.flatnonzero(made.items.listed.values)
     ranker, table = OnlineRanker(initial=INITIAL), FeatureTable()
     values = table.hydrate(query, rows)
-    scores = ranker.score(query, values)
+    scored = ranker.score(query, values)
     rng = np.random.default_rng(5)
     for n in (1, 2, 3, 7, 16, 33, 149, 150):
         some = rng.permutation(len(rows))[:n]
         fresh = ask(made, rich_person(), context=Context(surface="1"))
         again = table.hydrate(fresh, rows[some])
         assert again.tobytes() == np.ascontiguousarray(values[:, some]).tobytes()
-        assert ranker.score(fresh, again).tobytes() == scores[some].tobytes()
+        alone = ranker.score(fresh, again)
+        assert alone.scores.tobytes() == scored.scores[some].tobytes()
+        assert alone.heads.tobytes() == np.ascontiguousarray(scored.heads[:, some]).tobytes()
+
+
+def test_a_head_tells_the_probability_that_its_learned_weights_say() -> None:
+    weights = np.zeros(N_FEATURES + 1, np.float32)
+    weights[NAMES.index("age")], weights[-1] = 0.5, -1.0
+    message = OnlineWeights(
+        model="online", version=1, feature_set=FEATURE_SET, updated_ms=NOW_MS, examples=1, heads={"negative": weights.tobytes()}
+    )
+    made = tables([item("a"), item("b"), record("models.online", "online", message)])
+    values = np.zeros((N_FEATURES, 3), dtype=np.float32)
+    values[NAMES.index("age")] = [0.0, 2.0, 1e9]
+    ranker = OnlineRanker(initial=INITIAL)
+    heads = dict(zip(ranker.heads, ranker.score(ask(made), values).heads.tolist(), strict=True))
+    assert heads["negative"] == pytest.approx([1 / (1 + math.e), 0.5, 1.0])
+    assert heads["click"] == pytest.approx([0.5, 0.5, 0.5])
+    assert "taken" not in heads
 
 
 def test_online_weights_add_to_the_initial_ones_by_the_objective() -> None:

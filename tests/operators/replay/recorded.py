@@ -27,7 +27,20 @@ from schemas.codec import DecodeError, decode, encode, pack
 from schemas.feed import FeedRequest, FeedResponse, ServedRecord
 from schemas.learning import OnlineWeights
 from schemas.telemetry import Context
-from tests.operators.feed_world import NOW_MS, SECRET, Failing, counters, item, neighbours, read, rich_person, rich_world, trending, vector
+from tests.operators.feed_world import (
+    NOW_MS,
+    SECRET,
+    FailingFilter,
+    FailingPage,
+    counters,
+    item,
+    neighbours,
+    read,
+    rich_person,
+    rich_world,
+    trending,
+    vector,
+)
 from tests.operators.feed_world import record as side_record
 from tests.operators.replay.parts import MADE, written
 
@@ -61,8 +74,8 @@ class Worker:
         """An engine on the tables, in which a stage may fail."""
         chain = feed_pipeline()
         if fails == "rerank":
-            chain.selector = Failing()
-        chain.filters = tuple(Failing(one.reason) if one.reason == fails else one for one in chain.filters)
+            chain.selector = FailingPage()
+        chain.filters = tuple(FailingFilter(one.name) if one.name == fails else one for one in chain.filters)
         return FeedEngine(tables=self.tables, secret=secret, seed=7, worker=self.name, pipeline=chain, default_age=default_age)
 
 
