@@ -31,11 +31,12 @@ class CheckpointError(RuntimeError):
 
 
 class Taken(NamedTuple):
-    """What a checkpoint adds to the one before it: the new head, the rows that changed, and where the input goes on."""
+    """What a checkpoint adds to the one before it: where the input goes on, the new head and the rows that changed; all rows if whole."""
 
     offsets: Offsets
     head: bytes
     rows: Rows
+    is_whole: bool = False
 
 
 class Saved(NamedTuple):
@@ -97,6 +98,7 @@ class Checkpoints:
         self.kept = kept
         self.most = most
         self._known: dict[int, list[Manifest]] = {}
+        self._names: dict[int, set[str]] = {}
         self._numbers: dict[int, int] = {}
 
     def offsets(self, shards: Iterable[int]) -> Offsets:
@@ -118,17 +120,18 @@ class Checkpoints:
         newest = self._newest(shard)
         if newest is None:
             return None
-        read = [self._read(shard, one) for one in newest.objects]
+        read = [self._read(one) for one in newest.objects]
         return Saved(_offsets(newest), next(_frames(read[-1])), _rows(read))
 
     def put(self, shard: int, taken: Taken) -> None:
         """Write a checkpoint; what is older than those kept goes."""
         newest = self._newest(shard)
         number = self._numbers[shard] = self._numbers[shard] + 1
-        stored = self.objects.put(_name(shard, number, "rows"), _encoded(taken.head, taken.rows))
+        stored = self._put(shard, _name(shard, number, "rows"), _encoded(taken.head, taken.rows))
         offsets = {} if newest is None else _offsets(newest)
         places = sorted((*place, offset) for place, offset in (offsets | taken.offsets).items())
-        manifest = Manifest(number, places, [*([] if newest is None else newest.objects), stored])
+        before = [] if newest is None or taken.is_whole else newest.objects
+        manifest = Manifest(number, places, [*before, stored])
         self._commit(shard, manifest)
         if len(manifest.objects) > self.most:
             self._merge(shard, manifest)
@@ -141,12 +144,13 @@ class Checkpoints:
     def _find(self, shard: int) -> list[Manifest]:
         """Return the newest whole checkpoint, alone; what no whole one names is deleted when the next one is put."""
         names = self.objects.names(str(shard))
+        self._names[shard] = {f"{shard}/{name}" for name in names}
         self._numbers[shard] = max((int(name.split(".")[0]) for name in names), default=0)
         for name in sorted((name for name in names if name.endswith(".manifest")), reverse=True):
             try:
                 manifest = _manifest(self.objects.read(f"{shard}/{name}"), f"{shard}/{name}")
                 for one in manifest.objects:
-                    self._read(shard, one)
+                    self._read(one)
             except CheckpointError as error:
                 logger.warning("a checkpoint is passed over: %s", error)
             else:
@@ -155,14 +159,14 @@ class Checkpoints:
 
     def _commit(self, shard: int, manifest: Manifest) -> None:
         body = _pack(manifest)
-        self.objects.put(_name(shard, manifest.number, "manifest"), [sha256(body).digest(), body])
+        self._put(shard, _name(shard, manifest.number, "manifest"), [sha256(body).digest(), body])
         known = self._known[shard] = [*self._known[shard], manifest][-self.kept :]
         needed = {one.name for manifest in known for one in manifest.objects}
         needed |= {_name(shard, manifest.number, "manifest") for manifest in known}
-        stale = [name for name in self.objects.names(str(shard)) if f"{shard}/{name}" not in needed]
         # Manifests go first: what they name is needed as long as they are there.
-        for name in sorted(stale, key=lambda name: (not name.endswith(".manifest"), name)):
-            self.objects.delete(f"{shard}/{name}")
+        for name in sorted(self._names[shard] - needed, key=lambda name: (not name.endswith(".manifest"), name)):
+            self.objects.delete(name)
+            self._names[shard].discard(name)
 
     def _merge(self, shard: int, manifest: Manifest) -> None:
         sizes = [one.length for one in manifest.objects]
@@ -170,11 +174,15 @@ class Checkpoints:
         if at is None:
             return
         number = self._numbers[shard] = self._numbers[shard] + 1
-        read = [self._read(shard, one) for one in manifest.objects[at:]]
-        merged = self.objects.put(_name(shard, number, "rows"), _merged(read, is_whole=at == 0))
+        read = [self._read(one) for one in manifest.objects[at:]]
+        merged = self._put(shard, _name(shard, number, "rows"), _merged(read, is_whole=at == 0))
         self._commit(shard, Manifest(number, manifest.offsets, [*manifest.objects[:at], merged]))
 
-    def _read(self, shard: int, stored: Stored) -> bytes:
+    def _put(self, shard: int, name: str, chunks: Iterable[bytes]) -> Stored:
+        self._names[shard].add(name)
+        return self.objects.put(name, chunks)
+
+    def _read(self, stored: Stored) -> bytes:
         data = self.objects.read(stored.name)
         if data is None or len(data) != stored.length or sha256(data).digest() != stored.digest:
             got = "none" if data is None else f"{len(data)} bytes that are not those"

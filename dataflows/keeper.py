@@ -79,8 +79,18 @@ class Keeper:
     def confirm(self, shard: int) -> None:
         """Write what is held of a shard: all output of that epoch is acknowledged."""
         taken = self._taken.pop(shard, None)
-        if taken is None:
-            return
+        if taken is not None:
+            self.write(shard, taken)
+
+    def write(self, shard: int, taken: Taken) -> None:
+        """Write what was taken of a shard, beside the flow, when its last checkpoint is written.
+
+        Raises
+        ------
+        CheckpointError, TimeoutError
+            As `finish`.
+        """
+        self._wait(shard)
         if self._writer is None:
             self._writer = Thread(target=self._write, name="checkpoints", daemon=True)
             self._writer.start()

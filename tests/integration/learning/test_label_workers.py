@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from dataflows.shard_files import ShardFiles
+from dataflows.checkpoint import Checkpoints
+from dataflows.label_shards import Checkpoint
+from dataflows.objects import Objects
 from operators.joins.pages import MemoryPages
 from operators.joins.served_outcomes import ServedOutcomes
 from schemas.partition import shards_of
@@ -59,13 +61,13 @@ def workers(world: World) -> Iterator[Workers]:
 
 def joined(world: World) -> Counter[str]:
     """What the checkpoints of all shards have counted."""
-    files = ShardFiles(world.settings.home / "recovery" / "labels")
+    checkpoints = Checkpoints(Objects(str(world.settings.home / "recovery" / "labels")))
     counts: Counter[str] = Counter()
     for shard in range(SHARDS):
-        checkpoint = files.load(shard)
-        if checkpoint is not None:
+        saved = checkpoints.load(shard)
+        if saved is not None:
             join = ServedOutcomes(secret=world.secret, pages=MemoryPages())
-            join.restore(checkpoint.state)
+            join.restore(Checkpoint.of(shard, saved).state)
             counts += join.counts
     return counts
 
