@@ -117,10 +117,11 @@ class Checkpoints:
         CheckpointError
             When it was damaged since its offsets were asked for.
         """
+        found = None if shard in self._known else self._find(shard)
         newest = self._newest(shard)
         if newest is None:
             return None
-        read = [self._read(one) for one in newest.objects]
+        read = found or [self._read(one) for one in newest.objects]
         return Saved(_offsets(newest), next(_frames(read[-1])), _rows(read))
 
     def put(self, shard: int, taken: Taken) -> None:
@@ -138,23 +139,24 @@ class Checkpoints:
 
     def _newest(self, shard: int) -> Manifest | None:
         if shard not in self._known:
-            self._known[shard] = self._find(shard)
+            self._find(shard)
         return self._known[shard][-1] if self._known[shard] else None
 
-    def _find(self, shard: int) -> list[Manifest]:
-        """Return the newest whole checkpoint, alone; what no whole one names is deleted when the next one is put."""
+    def _find(self, shard: int) -> list[bytes]:
+        """Find the newest whole checkpoint, and return its objects; what it does not name is deleted when the next one is put."""
+        self._known[shard] = []
         names = self.objects.names(str(shard))
         self._names[shard] = {f"{shard}/{name}" for name in names}
         self._numbers[shard] = max((int(name.split(".")[0]) for name in names), default=0)
         for name in sorted((name for name in names if name.endswith(".manifest")), reverse=True):
             try:
                 manifest = _manifest(self.objects.read(f"{shard}/{name}"), f"{shard}/{name}")
-                for one in manifest.objects:
-                    self._read(one)
+                read = [self._read(one) for one in manifest.objects]
             except CheckpointError as error:
                 logger.warning("a checkpoint is passed over: %s", error)
             else:
-                return [manifest]
+                self._known[shard] = [manifest]
+                return read
         return []
 
     def _commit(self, shard: int, manifest: Manifest) -> None:
