@@ -13,6 +13,7 @@ from bytewax.operators import StatefulBatchLogic
 from confluent_kafka import Message
 
 from dataflows.checkpoint import Saved, Taken
+from dataflows.decoding import decode_or_count
 from dataflows.kafka import Batch
 from dataflows.kafka.batch import Offsets
 from dataflows.part import Count
@@ -21,7 +22,6 @@ from operators.base import State
 from operators.joins.inputs import Happened, Input, Reached, Served
 from operators.joins.pages import ServedPart
 from operators.joins.served_outcomes import ServedOutcomes
-from schemas.codec import DecodeError, decode
 from schemas.learning import LabelledExample
 from schemas.partition import shards_of
 from schemas.sharding import SHARDS, shard_of
@@ -182,13 +182,11 @@ class Inputs:
         return {**offsets, **{place: max(offset, offsets.get(place, 0)) for place, offset in mine.items()}}
 
     def _read(self, topic: str, message: Message, stamp_ms: int) -> Served | Happened | None:
-        try:
-            if topic == self.served:
-                return Served(decode(ServedPart, message.value() or b""), stamp_ms)
-            return Happened(decode(Event, message.value() or b""), stamp_ms)
-        except DecodeError:
-            self.count("undecodable", 1)
-            return None
+        if topic == self.served:
+            page = decode_or_count(ServedPart, message.value(), self.count)
+            return None if page is None else Served(page, stamp_ms)
+        event = decode_or_count(Event, message.value(), self.count)
+        return None if event is None else Happened(event, stamp_ms)
 
 
 class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):

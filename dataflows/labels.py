@@ -17,6 +17,7 @@ from dataflows.barrier import Barrier, Item, send_with_barriers
 from dataflows.checkpoint import Checkpoints
 from dataflows.claims import Claims
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing
+from dataflows.kafka.clients import count_partitions
 from dataflows.keeper import Keeper
 from dataflows.label_shards import Checkpoint, Inputs, Owned, Shard, Turn
 from dataflows.objects import Objects
@@ -133,8 +134,8 @@ def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
     if part.shutdown.requested:
         # Nothing is read any more, and the topics may not be there.
         return dict.fromkeys(topics, 1)
-    known = AdminClient(dict(part.settings.kafka())).list_topics(timeout=30).topics
-    return {topic: len(known[topic].partitions) for topic in topics}
+    client = AdminClient(dict(part.settings.kafka()))
+    return {topic: count_partitions(client, topic, 30.0) for topic in topics}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.query import Rows
+from operators.tables.keyed import Keyed
 from schemas.feed import Level
 
 Clock = Callable[[], float]
@@ -47,10 +48,12 @@ class Outcome:
         Places in `rows`, best first.
     values : (n_values, m) float32
         What the hydrators gave, columns in the order of `ranked`; zeros where no scorer decided.
+    scorer : str
+        Name of the scorer that decided, empty where none did.
     head_names : tuple of str
-        Heads of the scorer that decided.
-    heads : (n_heads, m) float32
-        The probability of each of its heads, columns in the order of `ranked`.
+        Its heads.
+    heads : (n_heads, n_slots) float32
+        The probability of each of its heads, columns in the order of `slots`.
     level : Level
         How far ranking and re-ranking had to step down.
     slots : list of Slot
@@ -75,6 +78,7 @@ class Outcome:
     scores: NDArray[np.float32]
     ranked: Rows
     values: NDArray[np.float32]
+    scorer: str = ""
     head_names: tuple[str, ...] = ()
     heads: NDArray[np.float32]
     level: Level = Level.FULL
@@ -86,28 +90,26 @@ class Outcome:
     stage_seconds: dict[str, float] = field(default_factory=dict)
 
 
-def merged(found: Sequence[Rows], capacity: int) -> Outcome:
+def merged(found: Sequence[Rows], videos: Keyed) -> Outcome:
     """Return the candidates that sources found, each once, in the order of the sources.
 
     Parameters
     ----------
     found
         Rows of each source, best first.
-    capacity
-        Rows of the tables.
+    videos
+        Their row space.
     """
-    masks = np.zeros(capacity, dtype=np.uint16)
-    firsts: list[Rows] = []
-    for bit, rows in enumerate(found):
-        known = masks[rows]
-        firsts.append(rows[known == 0])
-        masks[rows] = known | np.uint16(1 << bit)
-    every = np.concatenate(firsts)
-    n = len(every)
+    every = np.concatenate(found)
+    by = np.repeat(np.arange(len(found)), [len(rows) for rows in found])
+    first, same = videos.distinct(every)
+    n = len(first)
+    sources = np.zeros(n, dtype=np.uint16)
+    np.bitwise_or.at(sources, same, np.left_shift(1, by).astype(np.uint16))
     return Outcome(
-        rows=every,
-        sources=masks[every],
-        main=np.repeat(np.arange(len(found)), [len(rows) for rows in firsts]),
+        rows=every[first],
+        sources=sources,
+        main=by[first],
         codes=np.zeros(n, dtype=np.uint32),
         dropped=np.zeros(n, dtype=np.uint8),
         scores=np.full(n, np.nan, dtype=np.float32),

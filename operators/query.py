@@ -105,14 +105,15 @@ class Query:
         return joined._replace(weights=joined.weights * (seeds.strengths * (1.0 + seeds.weights) / 2.0 * liked)[joined.places])
 
     @cached_property
-    def co_watched(self) -> NDArray[np.float64]:
-        """How much each row was watched together with the last watches, shape (capacity,).
+    def co_watched(self) -> tuple[Rows, NDArray[np.float64]]:
+        """The neighbours of the last watches, and how much each was watched together with them, shape (n,) each.
 
         Contributions are added in the order of the watches, so the sum of a video has the same bits wherever its row lies.
         """
         joined = self.neighbourhood
-        sums = np.bincount(joined.rows, weights=joined.weights, minlength=self.tables.videos.capacity)
-        return sums.astype(np.float64, copy=False)
+        first, same = self.tables.videos.distinct(joined.rows)
+        sums = np.bincount(same, weights=joined.weights, minlength=len(first))
+        return joined.rows[first].astype(np.intp), sums.astype(np.float64, copy=False)
 
     @cached_property
     def vector(self) -> NDArray[np.float32] | None:
@@ -143,22 +144,24 @@ class Query:
         return self._products[rows]
 
     @cached_property
+    def tags(self) -> NDArray[np.intp]:
+        """Codes of the tags of which the person's state says something, -1 where the tables know nothing, shape (n,)."""
+        names = () if self.state is None else self.state.tags
+        return np.array(list(map(self.tables.tags.find, names)), dtype=np.intp)
+
+    @cached_property
     def tag_interest(self) -> NDArray[np.float64]:
-        """How interested the person is in each tag now, tanh of the decayed weight, shape (tags.capacity,)."""
-        interest = np.zeros(self.tables.tags.capacity)
-        if self.state is not None:
-            known = [(self.tables.tags.find(tag), one.weight, one.at_ms) for tag, one in self.state.tags.items()]
-            rows = [row for row, _, _ in known if row >= 0]
-            weights = np.array([weight for row, weight, _ in known if row >= 0])
-            ages_ms = np.array([max(self.now_ms - at_ms, 0) for row, _, at_ms in known if row >= 0])
-            if rows:
-                interest[rows] = np.tanh(weights * np.exp2(-ages_ms / INTEREST_HALF_LIFE_MS))
+        """How interested the person is in each of `tags` now, tanh of the decayed weight, shape (n,)."""
+        known = [] if self.state is None else list(self.state.tags.values())
+        weights = np.array([one.weight for one in known], dtype=np.float64)
+        ages_ms = np.array([max(self.now_ms - one.at_ms, 0) for one in known], dtype=np.int64)
+        interest: NDArray[np.float64] = np.tanh(weights * np.exp2(-ages_ms / INTEREST_HALF_LIFE_MS))
         return interest
 
     @cached_property
     def lately(self) -> dict[int, Lately]:
         """What the person did in the last 5 and the last 30 minutes, by the number of minutes."""
-        return lately(self.state, now_ms=self.now_ms, tags=self.tables.tags)
+        return lately(self.state, now_ms=self.now_ms)
 
     @cached_property
     def liked_categories(self) -> list[int]:
@@ -168,10 +171,10 @@ class Query:
         return sorted(np.flatnonzero(liking > 0).tolist(), key=lambda code: (-float(liking[code]), names[code]))
 
     def by_category(self, taste: Taste) -> NDArray[np.float64]:
-        """Return how much some videos count, summed by category, shape (categories.capacity,)."""
+        """Return how much some videos count, summed by category, shape (n_categories,)."""
         items = self.tables.items
         codes = items.category.values[taste.rows]
-        sums = np.bincount(codes[codes >= 0], weights=taste.strengths[codes >= 0], minlength=items.categories.capacity)
+        sums = np.bincount(codes[codes >= 0], weights=taste.strengths[codes >= 0], minlength=len(items.categories))
         return sums.astype(np.float64, copy=False)
 
     @cached_property
@@ -230,6 +233,11 @@ class Query:
         rows = np.array([self.tables.videos.find(video_id) for video_id in video_ids], dtype=np.intp)
         return rows[rows >= 0]
 
+    @cached_property
+    def start(self) -> int:
+        """A seeded place among the hashes of videos: where a walk through more than can be looked at begins."""
+        return int.from_bytes(self.seed[8:], "little")
+
     def draws(self, n: int) -> list[float]:
         """Return n uniform draws of [0, 1), the same ones whenever asked."""
         data = np.frombuffer(shake_128(self.seed).digest(8 * n), dtype="<u8")
@@ -254,7 +262,7 @@ class Query:
 
     @cached_property
     def _products(self) -> NDArray[np.float32]:
-        products: NDArray[np.float32] = self.tables.vectors.matrix.values @ self.vector
+        products: NDArray[np.float32] = self.tables.vectors.matrix.values[: len(self.tables.videos)] @ self.vector
         return products
 
     def _codes(self, creators: list[str]) -> list[int]:

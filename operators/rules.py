@@ -46,7 +46,7 @@ def offered(  # noqa: PLR0917
     safety: Collection[str],
     relaxations: Sequence[Collection[str]],
 ) -> Rows:
-    """Return the best rows of the catalogue under the first relaxation that leaves any; none where all rows are candidates already.
+    """Return the best of what the last resort offers under the first relaxation that leaves any; none where all are candidates already.
 
     Raises
     ------
@@ -55,9 +55,9 @@ def offered(  # noqa: PLR0917
     """
     query = guard.query
     rows = resort.everything(query)
-    if query.tables.videos.mask(outcome.rows)[rows].all():
+    if query.tables.videos.among(rows, outcome.rows).all():
         return rows[:0]
-    whole, aside = merged([rows], query.tables.videos.capacity), guard.aside()
+    whole, aside = merged([rows], query.tables.videos), guard.aside()
     judge(aside, whole, filters, safety)
     if aside.errors:
         message = f"expected every filter to look at {len(rows)} rows, got {aside.errors}, at filters"

@@ -66,8 +66,8 @@ class Lately(NamedTuple):
     ----------
     impressions, taken, passed : int
         Videos shown, interactions that speak for a video, and skips and dislikes.
-    tag_taken, tag_passed : (tags.capacity,) float64
-        The last two by tag.
+    tag_taken, tag_passed : (n,) float64
+        The last two by tag, in the order of the state's tags.
     """
 
     impressions: int
@@ -77,16 +77,15 @@ class Lately(NamedTuple):
     tag_passed: NDArray[np.float64]
 
 
-def lately(state: UserState | None, *, now_ms: int, tags: Keyed) -> dict[int, Lately]:
+def lately(state: UserState | None, *, now_ms: int) -> dict[int, Lately]:
     """Sum a person's one-minute panes over (now - m, now], by m: the last 5 and the last 30 minutes."""
-    sums = {minutes: (np.zeros(tags.capacity), np.zeros(tags.capacity)) for minutes in MINUTES}
+    interests = [] if state is None else list(state.tags.values())
+    sums = {minutes: (np.zeros(len(interests)), np.zeros(len(interests))) for minutes in MINUTES}
     now_minute = now_ms // PANE_MS
-    if state is not None:
-        for tag, one in state.tags.items():
-            row = tags.find(tag) if one.panes and one.panes[-1].minute > now_minute - max(MINUTES) else -1
-            if row >= 0:
-                for minutes, (_, taken, passed) in _sums(one.panes, now_minute).items():
-                    sums[minutes][0][row], sums[minutes][1][row] = taken, passed
+    for place, one in enumerate(interests):
+        if one.panes and one.panes[-1].minute > now_minute - max(MINUTES):
+            for minutes, (_, taken, passed) in _sums(one.panes, now_minute).items():
+                sums[minutes][0][place], sums[minutes][1][place] = taken, passed
     whole = _sums([] if state is None else state.panes, now_minute)
     return {minutes: Lately(shown, taken, passed, *sums[minutes]) for minutes, (shown, taken, passed) in whole.items()}
 

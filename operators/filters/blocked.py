@@ -31,7 +31,7 @@ class HiddenByPerson(Filter):
         """Return which of `rows` the person hides, shape (n,)."""
         removed: NDArray[np.bool_] = np.zeros(len(rows), dtype=np.bool_)
         if len(query.hidden_videos) > 0:
-            removed |= query.tables.videos.mask(query.hidden_videos)[rows]
+            removed |= query.tables.videos.among(rows, query.hidden_videos)
         if len(query.hidden_creators) > 0:
-            removed |= query.tables.creators.mask(query.hidden_creators)[query.tables.items.creator.values[rows]]
+            removed |= query.tables.creators.among(query.tables.items.creator.values[rows], np.array(query.hidden_creators))
         return removed

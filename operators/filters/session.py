@@ -20,7 +20,7 @@ class ServedThisSession(Filter):
 
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` were served, shape (n,)."""
-        return query.tables.videos.mask(query.session)[rows]
+        return query.tables.videos.among(rows, query.session)
 
 
 class ServedLastPage(Filter):
@@ -35,4 +35,4 @@ class ServedLastPage(Filter):
     def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
         """Return which of `rows` stand on the newest page, shape (n,)."""
         newest = query.pages[-1].video_ids if query.pages else []
-        return query.tables.videos.mask(query.rows_of(newest))[rows]
+        return query.tables.videos.among(rows, query.rows_of(newest))

@@ -21,7 +21,9 @@ POSITIVES_BY_DURATION = 10
 
 def co_watched(view: View) -> Values:
     """How much the video was watched together with the person's last watches."""
-    values: Values = np.log(view.query.co_watched[view.rows] + CO_WATCHED_FLOOR)
+    rows, together = view.query.co_watched
+    found = np.append(together, 0.0)[view.tables.videos.places(view.rows, rows)]
+    values: Values = np.log(found + CO_WATCHED_FLOOR)
     return values
 
 
@@ -70,12 +72,12 @@ def tag_interest(view: View) -> Values:
 def tag_long_view_rate(view: View) -> Values:
     """How often videos with these tags are watched for long."""
     totals = view.tables.tag_counters.totals.values
-    rates = (totals[:, Counter.LONG_VIEWS] + 6.0) / (totals[:, Counter.IMPRESSIONS] + 20.0)
-    padded = np.append(rates, 0.0)
     total, count = view.constant(0.0), view.constant(0.0)
     for codes in view.tags:
-        total += padded[codes]
-        count += codes >= 0
+        known = codes >= 0
+        rates = (totals[codes, Counter.LONG_VIEWS] + 6.0) / (totals[codes, Counter.IMPRESSIONS] + 20.0)
+        total += np.where(known, rates, 0.0)
+        count += known
     return np.where(count > 0, total / np.maximum(count, 1.0), 0.3)
 
 
@@ -84,7 +86,7 @@ def creator_followed(view: View) -> Values:
     followed = view.query.followed
     if not followed:
         return view.constant(0.0)
-    return view.tables.creators.mask(followed)[view.creators].astype(np.float64)
+    return view.tables.creators.among(view.creators, np.array(followed)).astype(np.float64)
 
 
 def creator_taken(view: View) -> Values:
@@ -116,7 +118,7 @@ def category_watched_30m(view: View) -> Values:
     """Share of what the person watched in this half hour that is of the video's category."""
     watched, items = view.query.watched, view.tables.items
     codes = items.category.values[watched.rows[watched.at_ms > view.query.now_ms - HALF_HOUR_MS]]
-    counts = np.append(np.bincount(codes[codes >= 0], minlength=items.categories.capacity), 0)
+    counts = np.append(np.bincount(codes[codes >= 0], minlength=len(items.categories)), 0)
     shares: Values = counts[view.categories] / (len(codes) + 2.0)
     return shares
 
@@ -186,10 +188,8 @@ def popularity(view: View) -> Values:
 
 
 def _of_creator(view: View, videos: Taste) -> Values:
-    creators = view.tables.items.creator.values[videos.rows]
-    counts = np.bincount(creators + 1, minlength=view.tables.creators.capacity + 1)
-    counts[0] = 0
-    values: Values = np.log1p(counts[view.creators + 1])
+    creators, counts = np.unique(view.tables.items.creator.values[videos.rows], return_counts=True)
+    values: Values = np.log1p(np.append(counts, 0)[view.tables.creators.places(view.creators, creators)])
     return values
 
 

@@ -80,10 +80,10 @@ class View:
         return categories
 
     def summed_over_tags(self, by_tag: Values) -> Values:
-        """Return the sum of `by_tag` (tags.capacity,) over the tags of each candidate."""
+        """Return the sum of `by_tag`, in the order of the person's tags, over the tags of each candidate."""
         padded, values = np.append(by_tag, 0.0), self.constant(0.0)
-        for codes in self.tags:
-            values += padded[codes]
+        for places in self._of_person:
+            values += padded[places]
         return values
 
     @cached_property
@@ -91,6 +91,12 @@ class View:
         """Tag codes of each candidate: one array of shape (n,) per place that any candidate uses, -1 where there are fewer."""
         columns = np.ascontiguousarray(self.tables.items.tag.values[self.rows].T)
         return [column for column in columns if (column >= 0).any()]
+
+    @cached_property
+    def _of_person(self) -> list[Rows]:
+        """Where the tags of each candidate stand among the person's, one array per entry of `tags`."""
+        query = self.query
+        return [query.tables.tags.places(codes, query.tags) for codes in self.tags]
 
     @cached_property
     def age_hours(self) -> Values:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from operators.query import Query, Rows
-from operators.retrieval.best import NO_ROWS, best
+from operators.retrieval.best import NO_ROWS
 from operators.stages import Source
 
 
@@ -30,15 +30,10 @@ class LikedCategories(Source):
 
     def retrieve(self, query: Query) -> Rows:
         """Return the heads of the categories, one after the other."""
-        items, counters = query.tables.items, query.tables.counters
         codes = query.liked_categories[: self.categories]
         if not codes:
             return NO_ROWS
-        heads = []
-        for code in codes:
-            rows = items.of_category(code)
-            heads.append(best(rows, counters.popularity.values[rows], items.hashes.values, self.most // len(codes)))
-        return np.concatenate(heads)
+        return np.concatenate([query.tables.orders.of_category.head(code, self.most // len(codes)) for code in codes])
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Name the category."""

@@ -11,31 +11,32 @@ from operators.filters.seen import AlreadySeen
 from operators.filters.session import ServedThisSession
 from operators.query import Query, Rows
 from operators.stages import Source
+from operators.tables.orders import ALL
 
 
 class ExplorationPool(Source):
     """A seeded uniform sample of the videos with few impressions, without those that are not available at this time.
 
+    Where there are more of them than `pool`, it is a sample of a stretch of so many in the order of their hashes, which begins at a seeded
+    place: over many requests still every one of them as often as the next, to within the distance of its hash from the one before.
+
     Parameters
     ----------
     most
         Candidates to return at most.
-    few
-        Videos with fewer impressions than this are in the pool.
+    pool
+        Videos to draw from at most.
     """
 
     name = "exploration"
 
-    def __init__(self, *, most: int = 60, few: int = 1_000) -> None:
+    def __init__(self, *, most: int = 60, pool: int = 4_096) -> None:
         self.most = most
-        self.few = few
+        self.pool = pool
 
     def retrieve(self, query: Query) -> Rows:
         """Return the sample, in the order of its draw."""
-        tables = query.tables
-        n = len(tables.videos)
-        impressions = tables.counters.impressions.values[:n]
-        pool = np.flatnonzero(tables.items.listed.values[:n] & (impressions < self.few))
+        pool = query.tables.orders.little_known.circle(ALL, 0.0, query.start, self.pool)
         pool = pool[~NotAvailable().removed(query, pool)]
         keys = query.shuffled(pool)
         if len(pool) > self.most:

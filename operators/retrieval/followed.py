@@ -19,19 +19,25 @@ class FollowedCreators(Source):
     ----------
     most
         Candidates to return at most.
+    expired
+        Videos of a creator that may have expired among the newest ones; older videos of one who has more are not found.
     """
 
     name = "followed"
 
-    def __init__(self, *, most: int = 100) -> None:
+    def __init__(self, *, most: int = 100, expired: int = 500) -> None:
         self.most = most
+        self.expired = expired
 
     def retrieve(self, query: Query) -> Rows:
         """Return their videos, newest first."""
-        items = query.tables.items
-        rows = np.array([row for creator in query.followed for row in items.of_creator(creator)], dtype=np.intp)
+        if not query.followed:
+            return NO_ROWS
+        items, order = query.tables.items, query.tables.orders.of_creator
+        found = [order.head(creator, self.most + self.expired, until=query.now_ms) for creator in query.followed]
+        rows = np.concatenate(found)
         rows = rows[~NotAvailable().removed(query, rows)]
-        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most) if len(rows) > 0 else NO_ROWS
+        return best(rows, items.uploaded_ms.values[rows], items.hashes.values, self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whose they are."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-import numpy as np
-
 from operators.query import Query, Rows
-from operators.retrieval.best import best
 from operators.stages import Source
+from operators.tables.orders import ALL
 
 
 class FreshUploads(Source):
@@ -31,12 +29,8 @@ class FreshUploads(Source):
 
     def retrieve(self, query: Query) -> Rows:
         """Return the newest uploads, newest first; uploads after "now" are not there yet."""
-        items = query.tables.items
-        n = len(query.tables.videos)
-        uploaded = items.uploaded_ms.values[:n]
         oldest = query.now_ms - self.max_age // timedelta(milliseconds=1)
-        rows = np.flatnonzero(items.listed.values[:n] & (uploaded > oldest) & (uploaded <= query.now_ms))
-        return best(rows, uploaded[rows], items.hashes.values, self.most)
+        return query.tables.orders.newest.head(ALL, self.most, above=oldest, until=query.now_ms)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say that they are new."""

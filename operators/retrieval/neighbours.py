@@ -32,9 +32,9 @@ class WatchedTogether(Source):
         """Return the most watched together, best first."""
         if len(query.watched.rows) == 0:
             return NO_ROWS
-        together = query.co_watched
-        rows = np.flatnonzero((together > 0) & query.tables.items.listed.values)
-        return best(rows, together[rows], query.tables.items.hashes.values, self.most)
+        rows, together = query.co_watched
+        wanted = np.flatnonzero((together > 0) & query.tables.items.listed.values[rows])
+        return best(rows[wanted], together[wanted], query.tables.items.hashes.values, self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Name the video that speaks most for each, of those that are still listed and have a title.
@@ -43,7 +43,7 @@ class WatchedTogether(Source):
         """
         records, joined = query.tables.items.records, query.neighbourhood
         titles = [None if record is None else record.title or None for record in (records[row] for row in query.watched.rows.tolist())]
-        found = np.flatnonzero(query.tables.videos.mask(list(rows))[joined.rows])
+        found = np.flatnonzero(query.tables.videos.among(joined.rows, np.array(rows)))
         enjoyed = np.isin(query.watched.rows, query.positives.rows) & (query.watched.weights == REACTED)
         words = [f"Because you {'enjoyed' if one else 'watched'} {title}" for one, title in zip(enjoyed.tolist(), titles, strict=True)]
         strongest: dict[int, tuple[float, str]] = {}

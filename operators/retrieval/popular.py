@@ -8,9 +8,10 @@ from math import log2
 import numpy as np
 
 from operators.query import Query, Rows
-from operators.retrieval.best import best, foremost
+from operators.retrieval.best import foremost
 from operators.stages import Source
 from operators.tables.counters import POPULAR_HALF_LIFE_MS
+from operators.tables.orders import ALL
 from operators.windows.decay import DAY_MS
 
 LEAST = 0.01
@@ -22,32 +23,39 @@ TODAY = 0.5
 class Popular(Source):
     """The most popular of the last days, then the most popular of all times, and a seeded shuffle of what nobody took to yet.
 
+    Of videos that were always equally popular, `pool` take part in the shuffle at most: a stretch in the order of their hashes, from a
+    seeded place on.
+
     Parameters
     ----------
     most
         Candidates to return at most.
+    pool
+        Equally popular videos to choose from at most.
     """
 
     name = "popular"
 
-    def __init__(self, *, most: int = 300) -> None:
+    def __init__(self, *, most: int = 300, pool: int = 4_096) -> None:
         self.most = most
+        self.pool = pool
 
     def retrieve(self, query: Query) -> Rows:
         """Return the most popular, then a shuffle."""
-        tables = query.tables
-        n = len(tables.videos)
-        listed = tables.items.listed.values[:n]
-        keys = tables.counters.popular_key.values[:n]
-        recent = listed & (keys > _key(LEAST, query))
-        known = np.flatnonzero(recent)
-        found = best(known, keys[known], tables.items.hashes.values, self.most)
-        missing = self.most - len(found)
-        if missing <= 0:
-            return found
-        others = np.flatnonzero(listed & ~recent)
-        order = foremost(tables.counters.popularity.values[others], query.shuffled(others), missing)
-        return np.concatenate((found, others[order]))
+        recent = query.tables.orders.popular.head(ALL, self.most, above=_key(LEAST, query))
+        missing = self.most - len(recent)
+        return recent if missing == 0 else np.concatenate((recent, self._ever_popular(query, recent, missing)))
+
+    def _ever_popular(self, query: Query, recent: Rows, most: int) -> Rows:
+        """Return the most popular of all times but for `recent`; where the last of them are equally popular, chance decides which."""
+        videos, order = query.tables.videos, query.tables.orders.ever_popular
+        popularity = query.tables.counters.popularity.values
+        known = order.head(ALL, self.most, above=0.0)
+        known = known[~videos.among(known, recent)]
+        least = float(popularity[known[most - 1]]) if len(known) >= most else 0.0
+        level = order.circle(ALL, least, query.start, self.pool + len(recent))
+        rows = np.concatenate((known[popularity[known] > least], level[~videos.among(level, recent)]))
+        return rows[foremost(popularity[rows], query.shuffled(rows), most)]
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whether they are popular today, were once, or not at all."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from operators.query import Query, Rows
-from operators.retrieval.best import NO_ROWS, best
+from operators.retrieval.best import NO_ROWS
 from operators.stages import Source
 from operators.windows.decay import DAY_MS
 
@@ -31,14 +31,8 @@ class PopularOnSurface(Source):
 
     def retrieve(self, query: Query) -> Rows:
         """Return the most shown, best first; nothing where no surface is told, or nothing was shown there."""
-        tables = query.tables
-        code = tables.counters.surface(query.surface)
-        if code < 0:
-            return NO_ROWS
-        n = len(tables.videos)
-        keys = tables.counters.surface_keys.values[:n, code]
-        rows = np.flatnonzero(tables.items.listed.values[:n] & (keys > -np.inf))
-        return best(rows, keys[rows], tables.items.hashes.values, self.most)
+        code = query.tables.counters.surface(query.surface)
+        return NO_ROWS if code < 0 else query.tables.orders.on_surface.head(code, self.most)
 
     def because(self, query: Query, rows: Sequence[int]) -> list[str]:
         """Say whether they were shown there today, or were once."""

@@ -24,12 +24,16 @@ class NearTaste(Source):
     ----------
     most
         Candidates to return at most.
+    fresh
+        Videos to compare exactly at most: those with the newest vectors. While there is no segment, or it is older than so many changes,
+        the others are not found here.
     """
 
     name = "vector"
 
-    def __init__(self, *, most: int = 200) -> None:
+    def __init__(self, *, most: int = 200, fresh: int = 20_000) -> None:
         self.most = most
+        self.fresh = fresh
 
     def retrieve(self, query: Query) -> Rows:
         """Return the nearest, best first."""
@@ -37,17 +41,18 @@ class NearTaste(Source):
         if taste is None:
             return NO_ROWS
         tables = query.tables
-        n = len(tables.videos)
         installed = tables.segment
         held = 0 if installed is None else installed.announced.vectors_offset
-        current = tables.vectors.offset.values[:n]
-        fresh = np.flatnonzero((current >= held) & tables.items.listed.values[:n])
+        current, listed = tables.vectors.offset.values, tables.items.listed.values
+        fresh = tables.vectors.fresh(held, self.fresh)
+        fresh = fresh[listed[fresh]]
         rows: list[Rows] = [fresh]
         scores: list[NDArray[np.float32]] = [query.similarity(fresh)]
         if installed is not None and len(installed.rows) > 0:
             labels, similarities = installed.segment.search(taste, min(2 * self.most, len(installed.rows)))
             found = installed.rows[labels]
-            valid = (current[found] >= 0) & (current[found] < held) & tables.items.listed.values[found]
+            same = tables.videos.generation.values[found] == installed.generations[labels]
+            valid = same & (current[found] >= 0) & (current[found] < held) & listed[found]
             rows.append(found[valid])
             scores.append(similarities[valid])
         return best(np.concatenate(rows), np.concatenate(scores), tables.items.hashes.values, self.most)

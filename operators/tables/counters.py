@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log2
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from operators.tables.keyed import Keyed
 from operators.windows.decay import DAY_MS, DECAYED, N_DECAYED
-from schemas.features import N_COUNTERS, PANE_MS, PANES, Counter, EntityCounters
+from schemas.features import N_COUNTERS, PANE_MS, PANES, Counter, Decayed, EntityCounters
 
 NO_MINUTE = -1
 SURFACES = 16
@@ -39,6 +40,15 @@ _POPULAR_SUMS = tuple(
 )
 
 
+class Standing(NamedTuple):
+    """What orders go by, of one row; see the attributes of `CounterTable`."""
+
+    popular: float
+    popularity: float
+    impressions: int
+    surfaces: list[float]
+
+
 class CounterTable:
     r"""Totals, one-minute panes and decayed sums, one row per entity.
 
@@ -54,8 +64,6 @@ class CounterTable:
 
     Attributes
     ----------
-    impressions : (n,) int64
-        The total of that counter again, side by side in memory for those who look at all rows.
     popularity : (n,) float64
         Totals weighted by POPULARITY, at least 0.
     popular_key : (n,) float64
@@ -68,7 +76,6 @@ class CounterTable:
         self.rows = rows
         self.paned = tuple(paned)
         self.totals = rows.column(np.int64, width=(N_COUNTERS,))
-        self.impressions = rows.column(np.int64)
         self.decayed = rows.column(np.float64, width=(N_DECAYED,))
         self.decayed_at_ms = rows.column(np.int64)
         self.popularity = rows.column(np.float64)
@@ -77,32 +84,30 @@ class CounterTable:
         self.minutes = rows.column(np.int32, width=(PANES if self.paned else 0,), fill=NO_MINUTE)
         self.panes = rows.column(np.float32, width=(len(self.paned), PANES if self.paned else 0))
         self.surfaces = Keyed(capacity=SURFACES)
+        self._changed: Callable[[int, Standing], None] | None = None
         self.surface_keys = rows.column(np.float64, width=(SURFACES if self.paned else 0,), fill=-np.inf)
 
     def upsert(self, entity: EntityCounters) -> None:
         """Take in an entity's counters as they stand now."""
+        self.rows.trim()
         row = self.rows.row(entity.id)
+        before = None if self._changed is None else self.standing(row)
         self.totals.values[row] = entity.totals
-        self.impressions.values[row] = entity.totals[Counter.IMPRESSIONS]
         self.popularity.values[row] = max(sum(weight * entity.totals[counter] for counter, weight in _POPULAR_TOTALS), 0.0)
-        decayed = entity.decayed
-        if decayed is not None and len(decayed.values) == N_DECAYED:
-            self.decayed.values[row] = decayed.values
-            self.decayed_at_ms.values[row] = decayed.at_ms
-            popular = sum(weight * decayed.values[place] for place, weight in _POPULAR_SUMS)
-            self.popular_key.values[row] = _key(popular, decayed.at_ms, POPULAR_HALF_LIFE_MS)
-            if self.paned:
-                self._upsert_surfaces(row, entity.surfaces, decayed.at_ms)
+        if entity.decayed is not None and len(entity.decayed.values) == N_DECAYED:
+            self._upsert_decayed(row, entity, entity.decayed)
         if self.paned:
             self._upsert_panes(row, entity)
+        if self._changed is not None and before is not None:
+            self._changed(row, before)
 
     def forget(self, key: str) -> None:
         """Set an entity's counters to nothing."""
         row = self.rows.find(key)
         if row < 0:
             return
+        before = self.standing(row)
         self.totals.values[row] = 0
-        self.impressions.values[row] = 0
         self.decayed.values[row] = 0
         self.popularity.values[row] = 0
         self.popular_key.values[row] = -np.inf
@@ -110,6 +115,21 @@ class CounterTable:
         self.minutes.values[row] = NO_MINUTE
         self.panes.values[row] = 0
         self.surface_keys.values[row] = -np.inf
+        if self._changed is not None:
+            self._changed(row, before)
+
+    def watch(self, changed: Callable[[int, Standing], None]) -> None:
+        """Call `changed` after each change of a row, with what it was before."""
+        self._changed = changed
+
+    def standing(self, row: int) -> Standing:
+        """Return what orders go by, of a row as it stands now."""
+        return Standing(
+            float(self.popular_key.values[row]),
+            float(self.popularity.values[row]),
+            int(self.totals.values[row, Counter.IMPRESSIONS]),
+            self.surface_keys.values[row].tolist(),
+        )
 
     def decayed_at(self, rows: NDArray[np.intp], index: int, now_ms: int) -> NDArray[np.float64]:
         """Return decayed sum `index` of `rows` at `now_ms`, shape (n,)."""
@@ -141,6 +161,14 @@ class CounterTable:
                 inside = (stamps > now_minute - length) & (stamps <= now_minute)
                 out[place][:, active] = np.einsum("ncp,np->cn", panes, inside.astype(np.float32))
         return out
+
+    def _upsert_decayed(self, row: int, entity: EntityCounters, decayed: Decayed) -> None:
+        self.decayed.values[row] = decayed.values
+        self.decayed_at_ms.values[row] = decayed.at_ms
+        popular = sum(weight * decayed.values[place] for place, weight in _POPULAR_SUMS)
+        self.popular_key.values[row] = _key(popular, decayed.at_ms, POPULAR_HALF_LIFE_MS)
+        if self.paned:
+            self._upsert_surfaces(row, entity.surfaces, decayed.at_ms)
 
     def _upsert_surfaces(self, row: int, surfaces: dict[str, float], at_ms: int) -> None:
         keys = self.surface_keys.values[row]

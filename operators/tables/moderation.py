@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from operators.tables.keyed import Keyed
+from operators.tables.keyed import Column, Keyed
 from operators.tables.view import Shared, SideView, ViewExample
 from schemas.catalog import Moderation
 from schemas.validity import keyed
@@ -43,19 +43,17 @@ class ModerationTable(SideView[Moderation]):
     def apply(self, moderation: Moderation) -> None:
         """Take in a verdict."""
         if moderation.kind == "video":
-            row = self.videos.row(moderation.id)
-            self.video.values[row] = moderation.blocked
+            _block(self.videos, self.video, self.videos.row(moderation.id), blocked=moderation.blocked)
         else:
-            row = self.creators.row(moderation.id)
-            self.creator.values[row] = moderation.blocked
+            _block(self.creators, self.creator, self.creators.row(moderation.id), blocked=moderation.blocked)
 
     def delete(self, key: str) -> None:
         """Take a verdict back; `key` is `video:ID` or `creator:ID`."""
         kind, _, name = key.partition(":")
         if kind == "video" and (row := self.videos.find(name)) >= 0:
-            self.video.values[row] = False
+            _block(self.videos, self.video, row, blocked=False)
         if kind == "creator" and (row := self.creators.find(name)) >= 0:
-            self.creator.values[row] = False
+            _block(self.creators, self.creator, row, blocked=False)
 
     @classmethod
     def examples(cls) -> Iterator[ViewExample]:
@@ -75,3 +73,12 @@ class ModerationTable(SideView[Moderation]):
             endless=lambda n: verdict("video", f"v{n % 20}", blocked=n % 3 > 0),
             bound=100,
         )
+
+
+def _block(keyed: Keyed, flags: Column, row: int, *, blocked: bool) -> None:
+    """Set a flag; a row that is blocked is held, so that the verdict outlives whatever else is known of it."""
+    if blocked and not flags.values[row]:
+        keyed.hold(row)
+    if not blocked and flags.values[row]:
+        keyed.let_go(row)
+    flags.values[row] = blocked

@@ -16,7 +16,9 @@ from schemas.validity import neighbours
 
 _NO_ROWS = np.empty(0, dtype=np.int32)
 _NO_WEIGHTS = np.empty(0, dtype=np.float32)
-_NOTHING = (_NO_ROWS, _NO_WEIGHTS)
+_NO_GENERATIONS = np.empty(0, dtype=np.uint32)
+_NOTHING = (_NO_ROWS, _NO_WEIGHTS, _NO_GENERATIONS)
+_List = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.uint32]]
 
 
 class Joined(NamedTuple):
@@ -55,7 +57,7 @@ class NeighbourTable(SideView[Listed]):
     videos
         The row space of videos.
     most
-        Neighbours kept of a video, 8 bytes each. Recall falls when this is short: 200 cost a tenth of it on a public log.
+        Neighbours kept of a video, 12 bytes each. Recall falls when this is short: 200 cost a tenth of it on a public log.
     most_waiting
         Lists that may wait, about 20 bytes a neighbour; beyond, the one that waits longest is taken apart.
 
@@ -72,7 +74,8 @@ class NeighbourTable(SideView[Listed]):
         self.most = most
         self.most_waiting = most_waiting
         self._waiting: dict[int, bytes] = {}
-        self._lists: dict[int, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        self._lists: dict[int, _List] = {}
+        videos.when_given_back(self._forget)
 
     @classmethod
     def made(cls, shared: Shared) -> Self:
@@ -85,6 +88,7 @@ class NeighbourTable(SideView[Listed]):
 
     def apply(self, listed: Listed) -> None:
         """Take in a video's newest list, as it stands on the topic."""
+        self.videos.trim()
         row = self.videos.row(listed.video_id)
         self._waiting.pop(row, None)
         self._waiting[row] = listed.value
@@ -93,21 +97,17 @@ class NeighbourTable(SideView[Listed]):
 
     def delete(self, video_id: str) -> None:
         """Forget a video's neighbours."""
-        row = self.videos.find(video_id)
-        self._waiting.pop(row, None)
-        self._lists.pop(row, None)
+        self._forget([self.videos.find(video_id)])
 
     def of(self, rows: NDArray[np.intp]) -> Joined:
-        """Return the neighbours of `rows`, one list after the other."""
+        """Return the neighbours of `rows`, one list after the other, without those whose row was given back since."""
         found = [self._list(row) for row in rows.tolist()]
         if not found:
             return Joined(_NO_ROWS, _NO_WEIGHTS, np.empty(0, dtype=np.intp))
-        lengths = [len(neighbours) for neighbours, _ in found]
-        return Joined(
-            np.concatenate([neighbours for neighbours, _ in found]),
-            np.concatenate([weights for _, weights in found]),
-            np.repeat(np.arange(len(found)), lengths),
-        )
+        neighbours, weights, generations = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        places = np.repeat(np.arange(len(found)), [len(one) for one, _, _ in found])
+        same = self.videos.generation.values[neighbours] == generations
+        return Joined(neighbours, weights, places) if same.all() else Joined(neighbours[same], weights[same], places[same])
 
     @classmethod
     def examples(cls) -> Iterator[ViewExample]:
@@ -132,7 +132,7 @@ class NeighbourTable(SideView[Listed]):
             bound=200,
         )
 
-    def _list(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def _list(self, row: int) -> _List:
         if row in self._waiting:
             self._settle(row)
         return self._lists.get(row, _NOTHING)
@@ -141,4 +141,10 @@ class NeighbourTable(SideView[Listed]):
         found = decode(Neighbours, self._waiting.pop(row))
         known = self.videos.row
         rows = np.array([known(video_id) for video_id in found.video_ids[: self.most]], dtype=np.int32)
-        self._lists[row] = rows, np.array(found.weights[: self.most], dtype=np.float32)
+        weights = np.array(found.weights[: self.most], dtype=np.float32)
+        self._lists[row] = rows, weights, self.videos.generation.values[rows]
+
+    def _forget(self, rows: list[int]) -> None:
+        for row in rows:
+            self._waiting.pop(row, None)
+            self._lists.pop(row, None)

@@ -21,11 +21,12 @@ from schemas.catalog import SegmentAnnounced
 
 
 class Installed(NamedTuple):
-    """A segment in use, its labels as rows of the tables, shape (n,) intp."""
+    """A segment in use, its labels as rows of the tables, shape (n,) intp; a row of another generation is the label's no longer."""
 
     announced: SegmentAnnounced
     segment: Segment
     rows: NDArray[np.intp]
+    generations: NDArray[np.uint32]
 
 
 class IndexSegment(Artifact[SegmentAnnounced, Segment]):
@@ -70,7 +71,7 @@ class IndexSegment(Artifact[SegmentAnnounced, Segment]):
     def install(self, announced: SegmentAnnounced, loaded: Segment) -> None:
         """Put a segment in the place of the one in use."""
         rows = np.array([self.videos.row(video_id) for video_id in loaded.ids], dtype=np.intp)
-        self.installed = Installed(announced, loaded, rows)
+        self.installed = Installed(announced, loaded, rows, self.videos.generation.values[rows])
 
     def uninstall(self) -> None:
         """Search without a segment."""

@@ -10,6 +10,7 @@ from operators.tables.items import ItemTable
 from operators.tables.keyed import Keyed
 from operators.tables.moderation import ModerationTable
 from operators.tables.neighbours import NeighbourTable
+from operators.tables.orders import Orders
 from operators.tables.segments import IndexSegment, Installed
 from operators.tables.trending import TrendingTable
 from operators.tables.vectors import VectorTable
@@ -53,7 +54,7 @@ class SideTables(Views):
         self.feature_set = feature_set
         self.videos = Keyed()
         self.creators = Keyed()
-        self.tags = Keyed(capacity=256)
+        self.tags = Keyed()
         shared = Shared(
             videos=self.videos,
             creators=self.creators,
@@ -67,6 +68,7 @@ class SideTables(Views):
         self.items = self.view(ItemTable)
         kinds_of_counters = self.view(EntityCounterTables).kinds
         self.counters = kinds_of_counters["video"]
+        self.orders = Orders(items=self.items, counters=self.counters)
         self.creator_counters = kinds_of_counters["creator"]
         self.tag_counters = kinds_of_counters["tag"]
         self.vectors = self.view(VectorTable)

@@ -33,7 +33,7 @@ class TrendingTable(SideView[TrendingList]):
     def __init__(self, *, videos: Keyed, most: int = 400) -> None:
         self.videos = videos
         self.most = most
-        self._lists: dict[str, tuple[Rows, NDArray[np.float64]]] = {}
+        self._lists: dict[str, tuple[Rows, NDArray[np.float64], NDArray[np.uint32]]] = {}
         self._as_of_ms: dict[str, int] = {}
 
     @classmethod
@@ -47,10 +47,12 @@ class TrendingTable(SideView[TrendingList]):
 
     def apply(self, trending: TrendingList) -> None:
         """Take in a scope's newest list; of a repeated video the best place counts."""
+        self.videos.trim()
         listed: dict[int, float] = {}
         for video_id, score in zip(trending.video_ids[: self.most], trending.scores[: self.most], strict=True):
             listed.setdefault(self.videos.row(video_id), score)
-        self._lists[trending.scope] = np.array(list(listed), dtype=np.intp), np.array(list(listed.values()), dtype=np.float64)
+        rows = np.array(list(listed), dtype=np.intp)
+        self._lists[trending.scope] = rows, np.array(list(listed.values()), dtype=np.float64), self.videos.generation.values[rows]
         self._as_of_ms[trending.scope] = trending.as_of_ms
 
     def delete(self, scope: str) -> None:
@@ -59,8 +61,13 @@ class TrendingTable(SideView[TrendingList]):
         self._as_of_ms.pop(scope, None)
 
     def of(self, scope: str) -> tuple[Rows, NDArray[np.float64]] | None:
-        """Return rows and scores of a scope, or None if nothing is known of it."""
-        return self._lists.get(scope)
+        """Return rows and scores of a scope without those whose row was given back since, or None if nothing is known of it."""
+        found = self._lists.get(scope)
+        if found is None:
+            return None
+        rows, scores, generations = found
+        same = self.videos.generation.values[rows] == generations
+        return rows[same], scores[same]
 
     def as_of(self, scope: str) -> int:
         """Return the time of the newest event that counts in a scope, epoch milliseconds, 0 if nothing is known of it."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.tables.keyed import Keyed
+from operators.tables.ordered import Ordered
 from operators.tables.view import Shared, SideView, ViewExample
 from schemas.catalog import ItemVector
 from schemas.validity import keyed
@@ -37,6 +38,8 @@ class VectorTable(SideView[Placed]):
     ----------
     offset : (n,) int64
         Offset of `catalog.vectors` from which the vector came, -1 where there is none: a row is fresh if it is newer than the segment.
+    by_offset : Ordered
+        The rows that have a vector, the newest first.
     wrong_size : int
         Vectors that were left out because they have another size.
     """
@@ -54,6 +57,8 @@ class VectorTable(SideView[Placed]):
         self.matrix = videos.column(np.float32, width=(dim,))
         self.simhash = videos.column(np.uint64)
         self.offset = videos.column(np.int64, fill=NO_OFFSET)
+        self.by_offset = Ordered()
+        videos.when_given_back(self._forget)
 
     @classmethod
     def made(cls, shared: Shared) -> Self:
@@ -70,18 +75,26 @@ class VectorTable(SideView[Placed]):
         if len(item.vector) != self.dim:
             self.wrong_size += 1
             return
+        self.videos.trim()
         row = self.videos.row(item.video_id)
+        self._forget([row])
         self.matrix.values[row] = np.frombuffer(item.vector, dtype=np.int8)
         self.simhash.values[row] = item.simhash & 0xFFFF_FFFF_FFFF_FFFF
         self.offset.values[row] = offset
+        self.by_offset.add(0, offset, 0, row)
 
     def delete(self, video_id: str) -> None:
         """Take a vector out."""
         row = self.videos.find(video_id)
         if row >= 0:
+            self._forget([row])
             self.matrix.values[row] = 0
             self.simhash.values[row] = 0
             self.offset.values[row] = NO_OFFSET
+
+    def fresh(self, held: int, most: int) -> NDArray[np.intp]:
+        """Return the rows whose vector stands at offset `held` or later, the newest `most` of them, shape (n,)."""
+        return self.by_offset.head(0, most, above=held - 1)
 
     def similarity(self, rows: NDArray[np.intp], vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the exact inner products of `rows` with an int8-valued vector of shape (dim,), shape (n,) float32."""
@@ -106,3 +119,8 @@ class VectorTable(SideView[Placed]):
             endless=lambda n: vector(f"v{n % 20}", n % 128, 1, simhash=n),
             bound=100,
         )
+
+    def _forget(self, rows: list[int]) -> None:
+        for row in rows:
+            if self.offset.values[row] != NO_OFFSET:
+                self.by_offset.remove(0, float(self.offset.values[row]), 0, row)

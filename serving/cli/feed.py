@@ -94,16 +94,20 @@ def _show(response: FeedResponse) -> None:
 
 def _explain(served: ServedRecord) -> None:
     sources, dropped = served.candidate_counts()
-    table = Table(title=f"lineage · request {escape(served.request_id)} · worker {served.worker} · now {served.now_ms}")
+    table = Table(title=f"lineage · request {escape(served.request_id)} · worker {escape(served.worker)} · now {served.now_ms}")
     for column in ("what", "value"):
         table.add_column(column, overflow="fold")
-    table.add_row("candidates by source", ", ".join(f"{name} {n}" for name, n in sources.items()))
-    table.add_row("dropped by reason", ", ".join(f"{name} {n}" for name, n in dropped.items()) or "none")
-    table.add_row("explored places", ", ".join(str(i) for i, item in enumerate(served.items, 1) if item.explored) or "none")
-    table.add_row("models", escape(", ".join(f"{name} {version}" for name, version in served.model_versions.items())) or "none")
-    table.add_row("segment", escape(served.segment_id or "none yet"))
-    table.add_row("side topics, next offset", ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()))
-    table.add_row("skipped", ", ".join(served.skipped) or "nothing")
+    rows = {
+        "candidates by source": ", ".join(f"{name} {n}" for name, n in sources.items()),
+        "dropped by reason": ", ".join(f"{name} {n}" for name, n in dropped.items()) or "none",
+        "explored places": ", ".join(str(i) for i, item in enumerate(served.items, 1) if item.explored) or "none",
+        "models": ", ".join(f"{name} {version}" for name, version in served.model_versions.items()) or "none",
+        "segment": served.segment_id or "none yet",
+        "side topics, next offset": ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()),
+        "skipped": ", ".join(served.skipped) or "nothing",
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
     console.print(table)
     if served.heads:
         _show_heads(served)

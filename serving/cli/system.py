@@ -164,9 +164,9 @@ def _cells(part: PartState) -> list[str]:
         else ""
     )
     return [
-        part.name,
+        escape(part.name),
         "-" if part.pid is None else str(part.pid),
-        f"[{colour}]{part.status}[/]{why}",
+        f"[{colour}]{escape(part.status)}[/]{why}",
         ranges(part),
         "-" if part.lag is None else f"{part.lag:,}",
         "-" if part.last_progress_s is None else f"{part.last_progress_s:,.1f} s ago",

@@ -10,6 +10,7 @@ from operators.interactions import MEANINGS, MOMENT_MS, implied
 from operators.outcome import merged
 from operators.reasons import PLAIN, reasons
 from operators.retrieval import FollowedCreators, WholeCatalogue
+from operators.tables.keyed import Keyed
 from schemas.catalog import CatalogItem
 from schemas.feed import FeedItem
 from schemas.telemetry import Context, RawEvent, UserHistory
@@ -202,7 +203,7 @@ class Silent(FollowedCreators):
 
 
 def test_a_source_without_words_gets_plain_ones_and_the_others_their_own() -> None:
-    outcome = merged([np.array([0])], 8)
+    outcome = merged([np.array([0])], Keyed())
     query = ask(tables([item("a")]), state(recent=taken(["a"])))
     mains = [Silent(), WholeCatalogue(), FollowedCreators()]
     assert reasons(query, [0, 0, 0], mains, outcome) == [PLAIN, PLAIN, "From a creator you follow"]

@@ -59,7 +59,8 @@ def test_the_newest_watch_counts_most_among_neighbours() -> None:
     query = ask(made, state(recent=taken(["a", "unknown", "b"])))
     found = WatchedTogether(most=5).retrieve(query)
     assert names(made, found) == ["q", "p"]
-    assert query.co_watched[found].tolist() == pytest.approx([0.5, 0.5 * 0.95**2])
+    together = dict(zip(names(made, query.co_watched[0]), query.co_watched[1].tolist(), strict=True))
+    assert together == pytest.approx({"q": 0.5, "p": 0.5 * 0.95**2, "gone": 9.0})
     assert len(WatchedTogether().retrieve(ask(made))) == 0
 
 

@@ -57,7 +57,7 @@ def fingerprint(made: SideTables) -> str:
     return repr(
         (
             [of_rows(keyed) for keyed in (made.videos, made.creators, made.tags, made.counters.surfaces)],
-            {scope: (rows.tolist(), scores.tolist()) for scope, (rows, scores) in made.trending._lists.items()},
+            {scope: [one.tolist() for one in listed] for scope, listed in made.trending._lists.items()},
             (made.neighbours._waiting, made.neighbours._lists),
             ({head: data.tolist() for head, data in made.weights.heads.items()}, made.weights.version),
             made.objective.current,
