@@ -127,7 +127,7 @@ def table(state: SystemState) -> Table:
         caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *map(escape, state.warnings)]),
     )
     for heading in ("part", "pid", "status", "owns", "lag", "last progress", "memory", "restarts"):
-        drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
+        drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right", no_wrap=heading == "part")
     for part in state.parts:
         drawn.add_row(*_cells(part))
     return drawn
