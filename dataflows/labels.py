@@ -46,6 +46,7 @@ def build(
     make: Callable[[int], ServedOutcomes],
     topic: str,
     save: Callable[[Checkpoint], None] | None = None,
+    is_free: Callable[[int], bool] = lambda _shard: True,
 ) -> Dataflow:
     """Wire the flow between its ends.
 
@@ -61,6 +62,8 @@ def build(
         Where examples go.
     save
         Takes a shard's checkpoint when all that came before it is acknowledged; None makes none.
+    is_free
+        Says whether `save` could take a shard's without a wait; else it comes later.
     """
 
     def outgoing(keyed: tuple[str, LabelledExample | Checkpoint]) -> Item:
@@ -73,7 +76,7 @@ def build(
     batches: Stream[Batch] = op.input("in", flow, source)
     by_shard: KeyedStream[Turn] = op.flat_map("by_shard", batches, inputs.by_shard)
     joined: KeyedStream[LabelledExample | Checkpoint] = op.stateful_batch(
-        "join", by_shard, lambda _: Shard(make, inputs, saves=save is not None)
+        "join", by_shard, lambda _: Shard(make, inputs, is_free=None if save is None else is_free)
     )
     out: Stream[Item] = op.map("encode", joined, outgoing)
     send_with_barriers("out", out, sink)
@@ -114,7 +117,9 @@ def flow(part: Part) -> Dataflow:
     def save(checkpoint: Checkpoint) -> None:
         keeper.write(checkpoint.shard, checkpoint.taken())
 
-    return build(source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=save)
+    return build(
+        source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=save, is_free=keeper.is_free
+    )
 
 
 def _claimed(part: Part, owned: Owned, checkpoints: Checkpoints) -> dict[int, Checkpoint]:
