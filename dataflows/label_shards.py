@@ -121,7 +121,8 @@ class Inputs:
     progress
         Takes note of what was read.
     count
-        Counts what cannot be read (`undecodable`), and all that is read (`records`).
+        Counts what cannot be read (`undecodable`), what stands on a partition that is not its person's and is no shard's of this worker
+        (`misplaced`), and all that is read (`records`).
     saved
         The checkpoints from which the shards go on; what they have read already is passed over.
     """
@@ -159,7 +160,9 @@ class Inputs:
             one = self._read(topic, message, stamp_ms)
             if one is not None:
                 shard = shard_of(one.event.user_id if isinstance(one, Happened) else one.record.user_id)
-                if int(message.offset() or 0) >= self._marks[shard].get((topic, partition), 0):
+                if shard not in inputs:
+                    self.count("misplaced", 1)
+                elif int(message.offset() or 0) >= self._marks[shard].get((topic, partition), 0):
                     inputs[shard].append(one)
         following = batch.next_offsets()
         for topic, partition in following:

@@ -138,7 +138,7 @@ def _claimed(part: Part, owned: Owned, checkpoints: Checkpoints) -> dict[int, Ch
 def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
     if part.shutdown.requested:
         # Nothing is read any more, and the topics may not be there.
-        return dict.fromkeys(topics, 1)
+        return dict.fromkeys(topics, SHARDS)
     client = AdminClient(dict(part.settings.kafka()))
     return {topic: count_partitions(client, topic, 30.0) for topic in topics}
 

@@ -29,7 +29,7 @@ FieldValue = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_FIELD_TEXT}
 Fields = Annotated[dict[FieldName, FieldValue], Meta(extra_json_schema={"maxProperties": MAX_FIELDS})]
 
 
-class CatalogItem(Message, frozen=True, kw_only=True):
+class CatalogItem(Message, frozen=True, kw_only=True, gc=False):
     """A video's record on `catalog.items` (compacted; key: video_id; a null value deletes it).
 
     `fields` are free: they travel to the answer as they are. What a reader takes of a record is decided by schemas.validity alone.

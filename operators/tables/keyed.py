@@ -97,7 +97,7 @@ class Keyed:
     (1, -1, [3, 0])
     """
 
-    def __init__(self, *, capacity: int = RESERVED, most_loose: int = 500_000) -> None:
+    def __init__(self, *, capacity: int = RESERVED, most_loose: int = 1_000_000) -> None:
         if capacity < 1:
             message = f"expected a capacity of at least 1, got {capacity}, at capacity"
             raise ValueError(message)

@@ -109,14 +109,15 @@ def _explain(served: ServedRecord) -> None:
     for name, value in rows.items():
         table.add_row(name, escape(value))
     console.print(table)
-    if served.heads:
-        _show_heads(served)
+    heads = served.head_table()
+    if served.heads and heads:
+        console.print(_predicted(served, heads))
 
 
-def _show_heads(served: ServedRecord) -> None:
+def _predicted(served: ServedRecord, predicted: list[dict[str, float]]) -> Table:
     table = Table(title="what the ranker predicts, probability by head")
     for column in ("#", "video", *served.heads):
         table.add_column(escape(column), justify="left" if column == "video" else "right", overflow="fold")
-    for place, (item, heads) in enumerate(zip(served.items, served.head_table(), strict=True), 1):
+    for place, (item, heads) in enumerate(zip(served.items, predicted, strict=True), 1):
         table.add_row(str(place), escape(item.video_id), *(f"{value:.3f}" for value in heads.values()))
-    console.print(table)
+    return table

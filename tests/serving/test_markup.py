@@ -74,6 +74,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Console:
 DRAWN: dict[str, tuple[int, Callable[[Console], object]]] = {
     "feed": (6, lambda _: feed._show(odd(FeedResponse))),
     "lineage": (6, lambda _: feed._explain(odd(ServedRecord))),
+    "lineage with heads": (8, lambda _: feed._explain(msgspec.structs.replace(odd(ServedRecord), heads=[ODD], head_scores=bytes(4)))),
     "plan": (2, lambda _: topics._show([Change(topic=ODD, action="keep", config={}, detail=ODD)], as_json=False)),
     "recording": (3, lambda _: record._show(Path(ODD), Recorded(odd(Manifest), 1, 1.0))),
     "replay": (

@@ -177,3 +177,40 @@ def test_every_source_is_silent_in_an_empty_world() -> None:
         WholeCatalogue(),
     )
     assert [len(source.retrieve(ask(made, rich_person()))) for source in sources] == [0] * len(sources)
+
+
+def crowd(n: int) -> list[Record]:
+    """Popular videos abroad, and 15 at home that nobody knows."""
+    abroad = [one for i in range(n) for one in (item(f"x{i}", region="US", language="en"), counters(f"x{i}", total=i))]
+    return [*abroad, *(item(f"home{i}", region="DE", language="de") for i in range(15)), *(item(f"fr{i}", region="DE") for i in range(3))]
+
+
+def test_the_last_resort_of_a_large_catalogue_offers_a_bounded_part_with_all_that_suits_the_person() -> None:
+    records = crowd(800)
+    one, other = tables(records), tables(list(reversed(records)))
+    resort, context = WholeCatalogue(most=50, offered=200), Context(region="DE", language="de")
+    offered = names(one, resort.everything(ask(one, context=context)))
+    assert set(offered) >= {*(f"home{i}" for i in range(15)), *(f"fr{i}" for i in range(3)), *(f"x{i}" for i in range(760, 800))}
+    assert len(offered) == len(set(offered)) <= 200
+    assert names(other, resort.everything(ask(other, context=context))) == offered
+    again = names(one, resort.everything(ask(one, context=context, request_id="r2")))
+    assert set(again) != set(offered)
+    assert len(names(one, WholeCatalogue(offered=818).everything(ask(one)))) == 818
+
+
+def test_of_more_equals_than_can_be_looked_at_a_seeded_stretch_is_taken_wherever_rows_lie() -> None:
+    records = [item(f"v{i}") for i in range(300)]
+    one, other = tables(records), tables(list(reversed(records)))
+    for source in (Popular(most=10, pool=40), ExplorationPool(most=10, pool=40)):
+        found = [names(one, source.retrieve(ask(one, request_id=f"r{i}"))) for i in range(200)]
+        assert {len(set(some)) for some in found} == {10}
+        assert len({video_id for some in found for video_id in some}) > 290
+        assert found == [names(other, source.retrieve(ask(other, request_id=f"r{i}"))) for i in range(200)]
+
+
+def test_popular_videos_of_old_are_drawn_among_equals_of_the_last_level_only() -> None:
+    levels = {f"v{i}": 40 if i < 4 else 20 if i < 10 else 1 for i in range(30)}
+    made = tables([one for name, total in levels.items() for one in (item(name), counters(name, total=total))])
+    found = [names(made, Popular(most=7).retrieve(ask(made, request_id=f"r{i}"))) for i in range(100)]
+    assert {frozenset(some[:4]) for some in found} == {frozenset(f"v{i}" for i in range(4))}
+    assert {video_id for some in found for video_id in some[4:]} == {f"v{i}" for i in range(4, 10)}
