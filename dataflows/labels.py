@@ -54,16 +54,12 @@ def build(
     ----------
     source, sink
         Batches of both topics in, examples out.
-    inputs
-        Reads the batches.
-    make
-        Makes the join of a shard.
+    inputs, make
+        Reads the batches; makes the join of a shard.
     topic
         Where examples go.
-    save
-        Takes a shard's checkpoint when all that came before it is acknowledged; None makes none.
-    is_free
-        Says whether `save` could take a shard's without a wait; else it comes later.
+    save, is_free
+        Takes a shard's checkpoint when all that came before it is acknowledged, None makes none; says whether it could without a wait.
     """
 
     def outgoing(keyed: tuple[str, LabelledExample | Checkpoint]) -> Item:
