@@ -11,6 +11,7 @@ import msgspec
 
 from dataflows.kafka.batch import Offsets
 from dataflows.objects import Objects, Stored
+from schemas.errors import ServiceError
 
 logger = logging.getLogger("penstock.checkpoint")
 
@@ -26,7 +27,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack_rows = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ServiceError):
     """An object that a manifest names is gone or damaged."""
 
 
@@ -187,9 +188,12 @@ class Checkpoints:
     def _read(self, stored: Stored) -> bytes:
         data = self.objects.read(stored.name)
         if data is None or len(data) != stored.length or sha256(data).digest() != stored.digest:
-            got = "none" if data is None else f"{len(data)} bytes that are not those"
-            text = f"expected {stored.length} bytes with SHA-256 {stored.digest.hex()}, got {got}, at {stored.name} in {self.objects.url}"
-            raise CheckpointError(text)
+            raise CheckpointError(
+                expected=f"{stored.length} bytes with SHA-256 {stored.digest.hex()}",
+                got="none" if data is None else f"{len(data)} bytes that are not those",
+                where=f"{stored.name} in {self.objects.url}",
+                do="start the part again: it goes on from the checkpoint before",
+            )
         return data
 
 
@@ -200,8 +204,7 @@ def _name(shard: int, number: int, kind: str) -> str:
 def _manifest(data: bytes | None, name: str) -> Manifest:
     body = b"" if data is None else data[_DIGEST:]
     if data is None or sha256(body).digest() != data[:_DIGEST]:
-        text = f"expected a manifest behind its SHA-256, got {len(data or b'')} bytes that are none, at {name}"
-        raise CheckpointError(text)
+        raise CheckpointError(expected="a manifest behind its SHA-256", got=f"{len(data or b'')} bytes that are none", where=name)
     return _unpack_manifest(body)
 
 

@@ -61,7 +61,12 @@ class Keeper:
 
     def is_due(self, shard: int) -> bool:
         """Return whether a shard is to be taken now."""
-        return time.monotonic() >= self._due.get(shard, 0.0) and shard not in self._taken and not self._is_busy(shard)
+        return time.monotonic() >= self._due.get(shard, 0.0) and shard not in self._taken and self.is_free(shard)
+
+    def is_free(self, shard: int) -> bool:
+        """Return whether the last checkpoint of a shard is written, so that the next one need not wait for it."""
+        written = self._written.get(shard)
+        return written is None or written.done()
 
     def take(self, shard: int, taken: Taken) -> None:
         """Hold what was taken of a shard at the end of an epoch, until that is confirmed.
@@ -112,10 +117,6 @@ class Keeper:
             self.confirm(shard)
         for shard in list(self._written):
             self._wait(shard)
-
-    def _is_busy(self, shard: int) -> bool:
-        written = self._written.get(shard)
-        return written is not None and not written.done()
 
     def _wait(self, shard: int) -> None:
         written = self._written.pop(shard, None)

@@ -203,19 +203,20 @@ class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
         Makes the join of a shard.
     inputs
         Knows how far the topics are, and from which checkpoint the shard goes on.
-    saves
-        Whether to make checkpoints.
+    is_free
+        Says whether the shard can be saved now; None where it never is.
     """
 
-    def __init__(self, make: Callable[[int], ServedOutcomes], inputs: Inputs, *, saves: bool) -> None:
+    def __init__(self, make: Callable[[int], ServedOutcomes], inputs: Inputs, *, is_free: Callable[[int], bool] | None) -> None:
         self.make = make
         self.inputs = inputs
-        self.saves = saves
+        self.is_free = is_free
         self.shard = -1
         self._join: ServedOutcomes | None = None
         self._counted: Counter[str] = Counter()
         self._next: Offsets = {}
         self._is_new = False
+        self._is_over = False
         self._due = 0.0
 
     def on_batch(self, values: list[Turn]) -> tuple[Iterable[LabelledExample | Checkpoint], bool]:
@@ -238,13 +239,13 @@ class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
 
     def on_eof(self) -> tuple[Iterable[LabelledExample | Checkpoint], bool]:
         """Save what is new at a clean end."""
-        self._due = 0.0
+        self._is_over = True
         return self._checkpoint(), StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
         """Return the next tick, or None when time alone changes nothing."""
         is_idle = self._join is None or self._join.is_idle
-        return None if is_idle and not (self.saves and self._is_new) else datetime.now(UTC) + TICK
+        return None if is_idle and (self.is_free is None or not self._is_new) else datetime.now(UTC) + TICK
 
     def snapshot(self) -> None:
         """Return nothing: checkpoints are the state."""
@@ -261,7 +262,9 @@ class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
         return join
 
     def _checkpoint(self) -> list[Checkpoint]:
-        if not self.saves or not self._is_new or self._join is None or time.monotonic() < self._due:
+        if self.is_free is None or not self._is_new or self._join is None:
+            return []
+        if not self._is_over and (time.monotonic() < self._due or not self.is_free(self.shard)):
             return []
         self._due, self._is_new = time.monotonic() + EVERY.total_seconds(), False
         return [Checkpoint(shard=self.shard, next=self._next, state=self._join.snapshot())]

@@ -46,6 +46,7 @@ def build(
     make: Callable[[int], ServedOutcomes],
     topic: str,
     save: Callable[[Checkpoint], None] | None = None,
+    is_free: Callable[[int], bool] = lambda _shard: True,
 ) -> Dataflow:
     """Wire the flow between its ends.
 
@@ -53,14 +54,12 @@ def build(
     ----------
     source, sink
         Batches of both topics in, examples out.
-    inputs
-        Reads the batches.
-    make
-        Makes the join of a shard.
+    inputs, make
+        Reads the batches; makes the join of a shard.
     topic
         Where examples go.
-    save
-        Takes a shard's checkpoint when all that came before it is acknowledged; None makes none.
+    save, is_free
+        Takes a shard's checkpoint when all that came before it is acknowledged, None makes none; says whether it could without a wait.
     """
 
     def outgoing(keyed: tuple[str, LabelledExample | Checkpoint]) -> Item:
@@ -73,7 +72,7 @@ def build(
     batches: Stream[Batch] = op.input("in", flow, source)
     by_shard: KeyedStream[Turn] = op.flat_map("by_shard", batches, inputs.by_shard)
     joined: KeyedStream[LabelledExample | Checkpoint] = op.stateful_batch(
-        "join", by_shard, lambda _: Shard(make, inputs, saves=save is not None)
+        "join", by_shard, lambda _: Shard(make, inputs, is_free=None if save is None else is_free)
     )
     out: Stream[Item] = op.map("encode", joined, outgoing)
     send_with_barriers("out", out, sink)
@@ -114,7 +113,9 @@ def flow(part: Part) -> Dataflow:
     def save(checkpoint: Checkpoint) -> None:
         keeper.write(checkpoint.shard, checkpoint.taken())
 
-    return build(source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=save)
+    return build(
+        source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=save, is_free=keeper.is_free
+    )
 
 
 def _claimed(part: Part, owned: Owned, checkpoints: Checkpoints) -> dict[int, Checkpoint]:

@@ -1,4 +1,12 @@
-"""A step whose state is kept by shard: an operator for each, with checkpoints of its own."""
+"""A step whose state is kept by shard: an operator for each, with checkpoints of its own.
+
+What an operator takes in and gives out depends on the messages of its shard alone, so any number of processes that share out the shards, or
+of workers of a bytewax cluster, have the same results. The flow runs without recovery: its source starts where `keeper.start()` says, and
+`keeper.finish()` comes after its end.
+
+A checkpoint is taken when an epoch closes, and written when that epoch is through every sink: the source reads nothing of an epoch before.
+So after a crash output may come again, and none is missing.
+"""
 
 from __future__ import annotations
 
@@ -65,13 +73,6 @@ def sharded(
 ) -> Stream[Out]:
     """Run an operator per shard over a stream of batches; the number of a partition, the same on each topic, is that of its shard.
 
-    What an operator takes in and gives out depends on the messages of its shard alone, so any number of processes that share out the
-    shards, or of workers of a bytewax cluster, have the same results. The flow runs without recovery: its source starts where
-    `keeper.start()` says, and `keeper.finish()` comes after its end.
-
-    A checkpoint is taken when an epoch closes, and written when that epoch is through every sink: the source reads nothing of an epoch
-    before. So after a crash output may come again, and none is missing.
-
     Parameters
     ----------
     step_id
@@ -88,9 +89,6 @@ def sharded(
         Makes what says, for one shard, when its `on_time` is called.
     """
 
-    def build(_: None) -> _Shard[In, Out]:
-        return _Shard(make, keeper, pace())
-
     def keyed(batch: Batch) -> Iterator[tuple[str, Slice]]:
         for shard, part in by_partition(batch).items():
             yield str(shard), Slice(shard, part.next_offsets(), read(part))
@@ -98,7 +96,7 @@ def sharded(
     opened: KeyedStream[Slice] = op.input(f"{step_id}_open", up.flow(), _Opened(keeper.shards))
     slices: KeyedStream[Slice] = op.flat_map(f"{step_id}_route", up, keyed)
     together: KeyedStream[Slice] = op.merge(f"{step_id}_merge", opened, slices)
-    worked: Stream[tuple[str, Any]] = op.stateful_batch(step_id, together, build)
+    worked: Stream[tuple[str, Any]] = op.stateful_batch(step_id, together, lambda _: _Shard(make, keeper, pace()))
     return op.map(f"{step_id}_out", worked, lambda pair: pair[1])
 
 

@@ -16,6 +16,7 @@
     │   └── _Unreadable           a batch cannot even be taken apart
     ├── NotReproducible           a recording does not hold what an answer depended on
     ├── ServiceError              a broker, a store or a local process did not do its work
+    │   ├── CheckpointError       an object of a checkpoint is gone or damaged
     │   ├── JournalError          the files of a journal are not those that a snapshot names
     │   └── StoreError            Redis did not answer, or refused
     └── TransportError            a request or a record did not reach its peer, or not in time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import cache
 
@@ -49,7 +49,9 @@ def messages() -> tuple[Message, ...]:
     return tuple(one.message() for one in read_input(FOLDER))
 
 
-def run(disk: Disk, saved: Mapping[int, Checkpoint], *, worker: int = 0, workers: int = 1) -> list[Item]:
+def run(
+    disk: Disk, saved: Mapping[int, Checkpoint], *, worker: int = 0, workers: int = 1, is_free: Callable[[int], bool] = lambda _shard: True
+) -> list[Item]:
     """Run a worker from checkpoints to the end of its partitions; return what it wrote, barriers among it."""
     owned = Owned({SERVED: PARTITIONS, EVENTS: PARTITIONS}, worker=worker, workers=workers)
     mine = {shard: checkpoint for shard, checkpoint in saved.items() if shard in owned.shards}
@@ -70,7 +72,7 @@ def run(disk: Disk, saved: Mapping[int, Checkpoint], *, worker: int = 0, workers
     ]
     out: list[Item] = []
     source = TestingSource([Batch(left[at : at + SIZE]) for at in range(0, len(left), SIZE)])
-    flow = build(source, TestingSink(out), inputs=inputs, make=disk.join, topic="examples", save=disk.save)
+    flow = build(source, TestingSink(out), inputs=inputs, make=disk.join, topic="examples", save=disk.save, is_free=is_free)
     run_to_end(flow, epoch=timedelta(seconds=10), store=None)
     return out
 
@@ -115,6 +117,15 @@ def test_however_many_workers_the_examples_and_the_counts_are_those_of_one(worke
     assert found == expected
     assert joined(disk) == joined(alone)
     assert disk.saved.keys() == set(range(SHARDS))
+
+
+def test_while_the_storage_is_slow_nothing_is_saved_and_all_is_at_a_clean_end() -> None:
+    disk = Disk()
+    slow = run(disk, {}, is_free=lambda _shard: False)
+    assert len([item for item in slow if isinstance(item, Barrier)]) == SHARDS
+    alone = Disk()
+    assert acknowledged(slow) == acknowledged(run(alone, {}))
+    assert joined(disk) == joined(alone)
 
 
 @pytest.mark.parametrize("after", [1, 2, 4])

@@ -16,7 +16,7 @@ from bytewax.inputs import AbortExecution
 from confluent_kafka import Message
 
 from dataflows import keeper as keeper_module
-from dataflows.checkpoint import Checkpoints, Taken
+from dataflows.checkpoint import CheckpointError, Checkpoints, Taken
 from dataflows.engine import run_to_end
 from dataflows.keeper import Keeper
 from dataflows.objects import Objects, Stored
@@ -178,7 +178,7 @@ def test_damage_that_a_write_comes_upon_ends_the_flow(tmp_path: Path) -> None:
     keeper.finish()
     for path in (tmp_path / "0").glob("*.rows"):
         path.write_bytes(b"")
-    with pytest.raises(RuntimeError, match="expected .* bytes with SHA-256"):
+    with pytest.raises(CheckpointError, match="expected .* bytes with SHA-256"):
         for _ in range(3):
             keeper.take(0, Taken({}, b"", {"b": b"1"}))
             keeper.confirm(0)
