@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from benchmarks import feeds, footprint, freshness, throughput, workers
+from benchmarks import checkpoints, feeds, footprint, freshness, throughput, workers
 from benchmarks.rows import Row, table
 from benchmarks.system import running
 
@@ -25,7 +25,7 @@ def main() -> None:
     words.add_argument("--data", help="kuairand:FOLDER for a real catalogue and real histories; default: the simulator at the same size")
     words.add_argument("--seconds", type=float, default=60.0, help="length of the main loads")
     words.add_argument("--events", type=int, default=300_000, help="events of the throughput loads")
-    words.add_argument("--only", help="feeds, freshness, footprint, throughput or workers; several with commas")
+    words.add_argument("--only", help="feeds, freshness, footprint, throughput, checkpoints or workers; several with commas")
     chosen = words.parse_args()
     only = None if chosen.only is None else set(chosen.only.split(","))
     folder = None if chosen.data is None else Path(chosen.data.removeprefix("kuairand:"))
@@ -38,6 +38,7 @@ def main() -> None:
             "freshness": freshness.rows(system, seconds=chosen.seconds / 2),
             "footprint": footprint.rows(system),
             "throughput": throughput.rows(system, events=chosen.events),
+            "checkpoints": checkpoints.rows(Path(root) / "checkpoints", seconds=chosen.seconds),
             "workers": workers.rows(system, events=chosen.events),
         }
         for name, found in measured.items():

@@ -11,16 +11,18 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
+from confluent_kafka import Message
 
 from dataflows.bucketed import Pace
 from dataflows.caught_up import CaughtUp
+from dataflows.decoding import decode_values
 from dataflows.journal import Journal
 from dataflows.journaled import journaled
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.part import Count, Part, run_part
 from operators.cooccurrence.cowatch import CoWatch
 from operators.cooccurrence.watched import Watched, WatchedBefore, Watching, watching
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import encode
 from schemas.features import Neighbours
 from schemas.telemetry import Event, UserHistory
 
@@ -61,17 +63,8 @@ def build(
         found: list[Watching] = []
         for name, messages in batch.by_topic().items():
             kind: type[Event] | type[UserHistory] = UserHistory if name == history else Event
-            for message in messages:
-                value = message.value()
-                if value is None:
-                    continue
-                try:
-                    one = watching(decode(kind, value))
-                except DecodeError:
-                    count("undecodable", 1)
-                    continue
-                if one is not None:
-                    found.append(one)
+            values = [value for value in map(Message.value, messages) if value is not None]
+            found += [one for record in decode_values(kind, values, count) if (one := watching(record)) is not None]
         return found
 
     def outgoing(one: Neighbours) -> Outgoing:
@@ -89,14 +82,7 @@ def build(
 def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     events, history, lists = part.topic("telemetry.events"), part.topic("telemetry.history"), part.topic("features.neighbours")
-    undecodable = part.counter("cooccurrence_undecodable", "Records that are no events or histories.")
-
-    def count(what: str, number: int) -> None:
-        if what == "records":
-            part.progress(number)
-        else:
-            undecodable.inc(number)
-
+    count = part.count_by(part.counter("cooccurrence", "What became of events and histories.", ["what"]))
     connection = part.settings.kafka()
     source = KafkaSource(connection, [history, events], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)

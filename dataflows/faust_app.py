@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import faust
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from faust.types.auth import CredentialsT
 
+from dataflows.kafka.clients import Faults, make_consumer
 from dataflows.part import Part
 from schemas.dlq import LARGEST_LETTER
 from schemas.settings import Settings
@@ -113,8 +114,7 @@ class Ends:
     """
 
     def __init__(self, app: faust.App, part: Part) -> None:
-        own = {"group.id": app.conf.id, "enable.auto.commit": False, "log_level": 0}
-        self._consumer = Consumer({**part.settings.kafka(), **own})
+        self._consumer = make_consumer(part.settings.kafka(), {"group.id": app.conf.id, "log_level": 0}, Faults(f"{part.name}.ends"))
 
     async def __call__(self, topic: Any) -> int | None:
         """Return the next offset of the only partition of a faust topic, or None while the broker does not say."""

@@ -12,14 +12,16 @@ import msgspec
 from bytewax.operators import StatefulBatchLogic
 from confluent_kafka import Message
 
+from dataflows.checkpoint import Saved, Taken
+from dataflows.decoding import decode_or_count
 from dataflows.kafka import Batch
+from dataflows.kafka.batch import Offsets
 from dataflows.part import Count
 from dataflows.progress import Progress
-from dataflows.shard_files import Checkpoint, Offsets
+from operators.base import State
 from operators.joins.inputs import Happened, Input, Reached, Served
 from operators.joins.pages import ServedPart
 from operators.joins.served_outcomes import ServedOutcomes
-from schemas.codec import DecodeError, decode
 from schemas.learning import LabelledExample
 from schemas.partition import shards_of
 from schemas.sharding import SHARDS, shard_of
@@ -80,6 +82,33 @@ class Turn(msgspec.Struct, frozen=True):
     next: Offsets
 
 
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A shard at one moment.
+
+    Parameters
+    ----------
+    shard
+        Its number.
+    next
+        By (topic, partition), the offset of the next record to read.
+    state
+        What its join's `snapshot` returned.
+    """
+
+    shard: int
+    next: Offsets
+    state: State
+
+    def taken(self) -> Taken:
+        """Return it as it is written."""
+        return Taken(self.next, msgspec.msgpack.encode(self.state), {}, is_whole=True)
+
+    @classmethod
+    def of(cls, shard: int, saved: Saved) -> Checkpoint:
+        """Return what was written."""
+        return cls(shard=shard, next=saved.offsets, state=msgspec.msgpack.decode(saved.head))
+
+
 class Inputs:
     """Reads batches of both topics into what each shard must know: its pages and events, and how far the topics are.
 
@@ -92,7 +121,8 @@ class Inputs:
     progress
         Takes note of what was read.
     count
-        Counts what cannot be read (`undecodable`), and all that is read (`records`).
+        Counts what cannot be read (`undecodable`), what stands on a partition that is not its person's and is no shard's of this worker
+        (`misplaced`), and all that is read (`records`).
     saved
         The checkpoints from which the shards go on; what they have read already is passed over.
     """
@@ -106,7 +136,7 @@ class Inputs:
         self.progress = progress
         self.count = count
         self.saved = dict(saved or {})
-        self._marks = {shard: self.saved[shard].offsets() if shard in self.saved else {} for shard in owned.shards}
+        self._marks = {shard: self.saved[shard].next if shard in self.saved else {} for shard in owned.shards}
         self._places = {shard: {topic: owned.partitions_of(topic, shard) for topic in (served, events)} for shard in owned.shards}
         self._stamps: dict[tuple[str, int], int] = {}
 
@@ -130,7 +160,9 @@ class Inputs:
             one = self._read(topic, message, stamp_ms)
             if one is not None:
                 shard = shard_of(one.event.user_id if isinstance(one, Happened) else one.record.user_id)
-                if int(message.offset() or 0) >= self._marks[shard].get((topic, partition), 0):
+                if shard not in inputs:
+                    self.count("misplaced", 1)
+                elif int(message.offset() or 0) >= self._marks[shard].get((topic, partition), 0):
                     inputs[shard].append(one)
         following = batch.next_offsets()
         for topic, partition in following:
@@ -153,13 +185,11 @@ class Inputs:
         return {**offsets, **{place: max(offset, offsets.get(place, 0)) for place, offset in mine.items()}}
 
     def _read(self, topic: str, message: Message, stamp_ms: int) -> Served | Happened | None:
-        try:
-            if topic == self.served:
-                return Served(decode(ServedPart, message.value() or b""), stamp_ms)
-            return Happened(decode(Event, message.value() or b""), stamp_ms)
-        except DecodeError:
-            self.count("undecodable", 1)
-            return None
+        if topic == self.served:
+            page = decode_or_count(ServedPart, message.value(), self.count)
+            return None if page is None else Served(page, stamp_ms)
+        event = decode_or_count(Event, message.value(), self.count)
+        return None if event is None else Happened(event, stamp_ms)
 
 
 class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
@@ -224,7 +254,7 @@ class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
         saved = self.inputs.saved.pop(shard, None)
         if saved is not None:
             join.restore(saved.state)
-            self._next = saved.offsets()
+            self._next = saved.next
         self._join, self._counted = join, Counter(join.counts)
         # Shards take turns, so that none waits for all the others' checkpoints.
         self._due = time.monotonic() + EVERY.total_seconds() * (1 + shard / SHARDS)
@@ -234,8 +264,7 @@ class Shard(StatefulBatchLogic[Turn, LabelledExample | Checkpoint, None]):
         if not self.saves or not self._is_new or self._join is None or time.monotonic() < self._due:
             return []
         self._due, self._is_new = time.monotonic() + EVERY.total_seconds(), False
-        places = [(topic, partition, offset) for (topic, partition), offset in sorted(self._next.items())]
-        return [Checkpoint(shard=self.shard, next=places, state=self._join.snapshot())]
+        return [Checkpoint(shard=self.shard, next=self._next, state=self._join.snapshot())]
 
     def _count(self, join: ServedOutcomes) -> None:
         for name, number in (join.counts - self._counted).items():

@@ -14,13 +14,17 @@ from bytewax.outputs import Sink
 from confluent_kafka.admin import AdminClient
 
 from dataflows.barrier import Barrier, Item, send_with_barriers
+from dataflows.checkpoint import Checkpoints
+from dataflows.claims import Claims
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing
-from dataflows.label_shards import Inputs, Owned, Shard, Turn
+from dataflows.kafka.clients import count_partitions
+from dataflows.keeper import Keeper
+from dataflows.label_shards import Checkpoint, Inputs, Owned, Shard, Turn
+from dataflows.objects import Objects
 from dataflows.page_files import PageFiles
 from dataflows.part import Part, run_part
 from dataflows.progress import Progress
 from dataflows.secrets_file import token_secret
-from dataflows.shard_files import Checkpoint, ShardFiles
 from operators.joins.served_outcomes import ServedOutcomes
 from schemas.codec import encode
 from schemas.learning import LabelledExample
@@ -87,14 +91,15 @@ def flow(part: Part) -> Dataflow:
     part.wait_for_topics()
     settings = part.settings
     owned = Owned(_count_partitions(part, [served, events]), worker=settings.worker, workers=settings.workers)
-    files = ShardFiles(settings.home / "recovery" / part.program)
+    keeper = Keeper(Checkpoints(Objects(part.checkpoints)), owned.shards)
+    part.at_end(keeper.finish)
     inputs = Inputs(
         served=served,
         events=events,
         owned=owned,
         progress=Progress(),
         count=part.count_by(part.counter("labels", "What became of pages, events and tokens.", ["what"])),
-        saved=_claimed(part, owned, files),
+        saved=_claimed(part, owned, keeper.checkpoints),
     )
     connection, secret = settings.kafka(), token_secret(settings)
     source = KafkaSource(
@@ -106,27 +111,31 @@ def flow(part: Part) -> Dataflow:
         folder = settings.home / "pages" / part.program / str(shard)
         return ServedOutcomes(secret=secret, pages=PageFiles(folder, max_bytes=PAGE_BYTES, segment_bytes=SEGMENT_BYTES))
 
-    return build(source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=files.save)
+    def save(checkpoint: Checkpoint) -> None:
+        keeper.write(checkpoint.shard, checkpoint.taken())
+
+    return build(source, KafkaSink(connection, sizes=part.sizes), inputs=inputs, make=join, topic=examples, save=save)
 
 
-def _claimed(part: Part, owned: Owned, files: ShardFiles) -> dict[int, Checkpoint]:
+def _claimed(part: Part, owned: Owned, checkpoints: Checkpoints) -> dict[int, Checkpoint]:
     """Wait until no other process has the shards, and return their checkpoints."""
 
     def told(shard: int) -> None:
         part.log.warning("another process has a shard, waiting", shard=shard, do="end the workers of the former number")
 
-    if part.shutdown.requested or not files.claim(owned.shards, give_up=lambda: part.shutdown.requested, on_wait=told):
+    claims = Claims(part.settings.home / "recovery" / part.program)
+    if part.shutdown.requested or not claims.take(owned.shards, give_up=lambda: part.shutdown.requested, on_wait=told):
         return {}
-    found = {shard: files.load(shard) for shard in owned.shards}
-    return {shard: checkpoint for shard, checkpoint in found.items() if checkpoint is not None}
+    found = {shard: checkpoints.load(shard) for shard in owned.shards}
+    return {shard: Checkpoint.of(shard, saved) for shard, saved in found.items() if saved is not None}
 
 
 def _count_partitions(part: Part, topics: Sequence[str]) -> dict[str, int]:
     if part.shutdown.requested:
         # Nothing is read any more, and the topics may not be there.
-        return dict.fromkeys(topics, 1)
-    known = AdminClient(dict(part.settings.kafka())).list_topics(timeout=30).topics
-    return {topic: len(known[topic].partitions) for topic in topics}
+        return dict.fromkeys(topics, SHARDS)
+    client = AdminClient(dict(part.settings.kafka()))
+    return {topic: count_partitions(client, topic, 30.0) for topic in topics}
 
 
 def main() -> None:

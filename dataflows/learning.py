@@ -14,13 +14,14 @@ from bytewax.inputs import Source
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 from bytewax.outputs import Sink
 
+from dataflows.decoding import decode_batch
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.newest import newest_version
 from dataflows.part import Count, Part, run_part
 from operators.base import State
 from operators.learners.online_ranking import OnlineRanking
 from operators.ranking.features import FEATURE_SET, INITIAL, NAMES
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import encode
 from schemas.learning import LabelledExample, LearningMetrics, OnlineWeights
 
 MODEL = "online"
@@ -56,14 +57,7 @@ def build(
     """
 
     def examples_of(batch: Batch) -> list[tuple[str, list[LabelledExample]]]:
-        count("records", len(batch))
-        examples = []
-        for value in batch.values():
-            try:
-                examples.append(decode(LabelledExample, value or b""))
-            except DecodeError:
-                count("undecodable", 1)
-        return [(MODEL, examples)]
+        return [(MODEL, decode_batch(LabelledExample, batch, count))]
 
     def outgoing(keyed: tuple[str, Learned]) -> Outgoing:
         _, one = keyed

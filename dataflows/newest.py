@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from dataflows.kafka import Properties
-from dataflows.kafka.clients import Deadline, part_errors, read_batch
+from dataflows.kafka.clients import Deadline, Faults, make_consumer, part_errors, read_batch
 from schemas.broker_errors import is_passing
 from schemas.codec import DecodeError
 from schemas.learning import OnlineWeights
@@ -27,8 +27,8 @@ def newest_version(connection: Properties, topic: str, model: str) -> int:
     KafkaException
         If the broker does not answer, or not to the end: a version that is too small would be published again.
     """
-    own = {"group.id": "penstock.shows.nothing", "enable.partition.eof": True, "enable.auto.commit": False}
-    consumer = Consumer({**connection, **own})
+    own: Properties = {"group.id": "penstock.shows.nothing", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
+    consumer = make_consumer(connection, own, Faults("newest"))
     try:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=LOOKUP_S)
         look_back, newest = LOOK_BACK, 0

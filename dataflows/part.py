@@ -74,6 +74,7 @@ class Part:
         self.registry = CollectorRegistry()
         self.log: Log = open_log(self.name, _private(self.settings.home / "logs") / f"{self.name}.log")
         self._topics: set[str] = set()
+        self._endings: list[Callable[[], None]] = []
         self._is_ready = False
         self._ready = Gauge("penstock_ready", "1 when the part does its work.", registry=self.registry)
         self._processed = Counter("penstock_processed", "Records worked on.", registry=self.registry)
@@ -92,6 +93,16 @@ class Part:
     def recovery_folder(self) -> Path:
         """Where snapshots of the part's state are kept."""
         return self.settings.home / "recovery" / self.name
+
+    @property
+    def checkpoints(self) -> str:
+        """Where checkpoints of the part's shards are kept, the same for all of its processes."""
+        folder = self.settings.checkpoints or str(self.settings.home / "recovery")
+        return f"{folder.rstrip('/')}/{self.program}"
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call something once the flow has ended and all of its output is acknowledged."""
+        self._endings.append(call)
 
     def topic(self, name: str) -> str:
         """Return the topic's name in the cluster, and remember that the part needs it.
@@ -251,6 +262,8 @@ def run_part(
         if ready_at_start:
             part.ready()
         run_to_end(dataflow, epoch=snapshot_interval, store=part.recovery_folder if recovery else None)
+        for call in part._endings:
+            call()
 
 
 def _root_cause(error: BaseException) -> str:

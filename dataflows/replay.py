@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 
 from dataflows.envelope import Envelope
 from dataflows.feed import side_tables
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with progress(errors) as on_progress:
             replayed = replay(words.folder, Settings(), limit=words.limit, worker=words.worker, on_progress=on_progress)
     except RecordingError as error:
-        errors.print(f"[bold red]error:[/] {error}", soft_wrap=True)
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         raise SystemExit(2) from None
     if words.json:
         sys.stdout.buffer.write(msgspec.json.encode(summary(replayed)) + b"\n")

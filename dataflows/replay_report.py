@@ -53,10 +53,10 @@ def show(console: Console, replayed: Replayed) -> None:
     for name in _NUMBERS:
         table.add_row(name.replace("_", " "), f"{values[name]:,}")
     for name, answers in report.workers.items():
-        table.add_row(f"worker {name}", f"{answers:,}")
+        table.add_row(escape(f"worker {name}"), f"{answers:,}")
     console.print(table)
     for where, n in report.stages.items():
-        console.print(f"[red]{n:,} differ first at {where}[/]", soft_wrap=True)
+        console.print(f"[red]{n:,} differ first at {escape(where)}[/]", soft_wrap=True)
     first = report.first_mismatch
     if first is not None:
         console.print(f"the first: request {first.request_id}, {first.stage}: {first.field}", soft_wrap=True, markup=False)

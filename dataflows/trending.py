@@ -11,10 +11,11 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from dataflows.bucketed import Pace, bucketed
+from dataflows.decoding import decode_batch
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
 from dataflows.part import Count, Part, run_part
 from operators.trending.trending import Trending
-from schemas.codec import DecodeError, decode, encode
+from schemas.codec import encode
 from schemas.features import TrendingList
 from schemas.telemetry import Event
 
@@ -36,22 +37,12 @@ def build(source: Source[Batch], sink: Sink[Any], *, trending: Trending, topic: 
         Takes `records` (all that is read) and `undecodable`.
     """
 
-    def events_of(batch: Batch) -> list[Event]:
-        count("records", len(batch))
-        events = []
-        for value in batch.values():
-            try:
-                events.append(decode(Event, value or b""))
-            except DecodeError:
-                count("undecodable", 1)
-        return events
-
     def outgoing(one: TrendingList) -> Outgoing:
         return Outgoing(topic, one.scope.encode(), encode(one) if one.video_ids else None)
 
     flow = Dataflow("trending")
     batches: Stream[Batch] = op.input("in", flow, source)
-    events: Stream[list[Event]] = op.map("decode", batches, events_of)
+    events: Stream[list[Event]] = op.map("decode", batches, lambda batch: decode_batch(Event, batch, count))
     lists: Stream[TrendingList] = bucketed("trending", events, trending, pace)
     out: Stream[Outgoing] = op.map("encode", lists, outgoing)
     send("out", out, sink)
@@ -61,14 +52,7 @@ def build(source: Source[Batch], sink: Sink[Any], *, trending: Trending, topic: 
 def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
     events, lists = part.topic("telemetry.events"), part.topic("features.trending")
-    undecodable = part.counter("trending_undecodable", "Records that are no events.")
-
-    def count(what: str, number: int) -> None:
-        if what == "records":
-            part.progress(number)
-        else:
-            undecodable.inc(number)
-
+    count = part.count_by(part.counter("trending", "What became of events.", ["what"]))
     connection = part.settings.kafka()
     source = KafkaSource(connection, [events], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.random import Generator
 
 from operators.query import Query, query
 from operators.ranking.features import FEATURE_SET, INITIAL_OBJECTIVE, N_FEATURES
@@ -87,7 +88,7 @@ def _item(i: int) -> _Record:
     return "catalog.items", item.video_id, item
 
 
-def _counters(kind: str, name: str, rng: np.random.Generator) -> _Record:
+def _counters(kind: str, name: str, rng: Generator) -> _Record:
     panes = [Pane(minute=NOW_MS // 60_000 - age, counts=rng.integers(0, 9, size=N_COUNTERS).tolist()) for age in (20, 4, 0)]
     counters = EntityCounters(
         kind=kind,  # type: ignore[arg-type]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 
-from operators.outcome import Outcome
+from operators.outcome import Outcome, Slot
 from operators.pipeline import Pipeline
 from operators.query import Query
 from operators.ranking.features import FEATURE_SET, NAMES
 from schemas.codec import encode
-from schemas.feed import CandidateTable, FeedResponse, ReadState, ServedItem, ServedRecord
+from schemas.feed import CandidateTable, FeedItem, FeedResponse, ReadState, ServedItem, ServedRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +49,34 @@ def lineage(query: Query, outcome: Outcome, pipeline: Pipeline, response: FeedRe
         relaxed=list(outcome.relaxed),
         sources=list(pipeline.source_names),
         reasons=list(pipeline.reasons),
-        candidates=CandidateTable(
-            video_ids=_lines(tables.videos.names(outcome.rows)),
-            sources=outcome.sources.tobytes(),
-            dropped=outcome.dropped.tobytes(),
-            scores=outcome.scores.tobytes(),
-        ),
+        candidates=_candidates(query, outcome),
         ranked=tables.videos.names(outcome.rows[outcome.ranked[: query.request.limit]]),
-        items=[
-            ServedItem(
-                video_id=item.video_id,
-                rank=slot.rank,
-                source=item.source,
-                score=item.score,
-                propensity=slot.propensity,
-                explored=slot.explored,
-            )
-            for item, slot in zip(response.items, outcome.slots, strict=True)
-        ],
+        items=[_item(item, slot) for item, slot in zip(response.items, outcome.slots, strict=True)],
         feature_set=FEATURE_SET,
         features=pipeline.scoring.values(outcome, NAMES)[:, ranks].tobytes(),
         heads=list(outcome.head_names),
-        head_scores=outcome.heads[:, ranks].tobytes(),
+        head_scores=outcome.heads[:, : len(ranks)].tobytes(),
         response_sha256=sha256(encode(response)).hexdigest(),
+    )
+
+
+def _candidates(query: Query, outcome: Outcome) -> CandidateTable:
+    return CandidateTable(
+        video_ids=_lines(query.tables.videos.names(outcome.rows)),
+        sources=outcome.sources.tobytes(),
+        dropped=outcome.dropped.tobytes(),
+        scores=outcome.scores.tobytes(),
+    )
+
+
+def _item(item: FeedItem, slot: Slot) -> ServedItem:
+    return ServedItem(
+        video_id=item.video_id,
+        rank=slot.rank,
+        source=item.source,
+        score=item.score,
+        propensity=slot.propensity,
+        explored=slot.explored,
     )
 
 

@@ -48,10 +48,12 @@ class Outcome:
         Places in `rows`, best first.
     values : (n_values, m) float32
         What the hydrators gave, columns in the order of `ranked`; zeros where no scorer decided.
+    scorer : str
+        Name of the scorer that decided, empty where none did.
     head_names : tuple of str
-        Heads of the scorer that decided.
-    heads : (n_heads, m) float32
-        The probability of each of its heads, columns in the order of `ranked`.
+        Its heads.
+    heads : (n_heads, n_slots) float32
+        The probability of each of its heads, columns in the order of `slots`.
     level : Level
         How far ranking and re-ranking had to step down.
     slots : list of Slot
@@ -76,6 +78,7 @@ class Outcome:
     scores: NDArray[np.float32]
     ranked: Rows
     values: NDArray[np.float32]
+    scorer: str = ""
     head_names: tuple[str, ...] = ()
     heads: NDArray[np.float32]
     level: Level = Level.FULL

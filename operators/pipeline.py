@@ -86,10 +86,6 @@ class Pipeline:
         retrieve_budget_s: float = 0.03,
         breaker: Callable[[], Breaker] = Breaker,
     ) -> None:
-        if len(sources) >= MAX_SOURCES or len(filters) > MAX_FILTERS:
-            most = f"{MAX_SOURCES - 1} sources and {MAX_FILTERS} filters"
-            message = f"expected at most {most}, got {len(sources)} and {len(filters)}, at sources and filters"
-            raise ValueError(message)
         self.sources = tuple(sources)
         self.repeated = repeated
         self.last_resort = last_resort
@@ -106,11 +102,7 @@ class Pipeline:
         self.rules = tuple(reason for reason in self.reasons if reason != OVER_BUDGET and reason not in self.safety)
         self.relaxations = (*relaxations, self.rules)
         self.stage_names = (*(stage.name for stage in self.stages), LAST_RESORT)
-        names = [*self.stage_names, *(one.name for one in self.side_effects)]
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            message = f"expected stages of different names, got {twice} twice, at stages"
-            raise ValueError(message)
+        self._check()
         place = self.source_names.index(explorer)
         self.explorer = self.all_sources[place]
         self._explorer_bit = np.uint16(1 << place)
@@ -178,6 +170,17 @@ class Pipeline:
             guard.run(effect, partial(effect.on_outcome, query, outcome), absent=None, failed=None)
         outcome.errors |= guard.errors
 
+    def _check(self) -> None:
+        if len(self.sources) >= MAX_SOURCES or len(self.filters) > MAX_FILTERS:
+            most = f"{MAX_SOURCES - 1} sources and {MAX_FILTERS} filters"
+            message = f"expected at most {most}, got {len(self.sources)} and {len(self.filters)}, at sources and filters"
+            raise ValueError(message)
+        names = [*self.stage_names, *(one.name for one in self.side_effects)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            message = f"expected stages of different names, got {twice} twice, at stages"
+            raise ValueError(message)
+
     def _found(self, guard: Guard, source: Source, *, late: bool = False) -> Rows:
         def work() -> Rows:
             rows = source.retrieve(guard.query)
@@ -242,5 +245,7 @@ class Pipeline:
             outcome.dropped[place] = code
 
     def _ended(self, guard: Guard, outcome: Outcome) -> Outcome:
+        self.scoring.predict(guard, outcome)
+        guard.lap("rank")
         guard.skipped.sort(key=self.stage_names.index)
         return guard.tell(outcome)

@@ -11,7 +11,7 @@ from operators.breaker import Breaker
 from operators.guard import Guard
 from operators.outcome import Outcome
 from operators.ranking.order import by_score
-from operators.stages import NO_HEADS, Hydrator, Scored, Scorer
+from operators.stages import Hydrator, Scorer
 from schemas.feed import Level
 from schemas.learning import MAX_HEADS
 
@@ -50,16 +50,38 @@ class Scoring:
         n = len(outcome.ranked)
         outcome.scores[:] = np.nan
         outcome.values = np.zeros((len(self.outputs), n), dtype=np.float32)
-        outcome.head_names, outcome.heads = (), np.empty((0, n), dtype=np.float32)
-        outcome.level = Level.CF_CACHE
+        outcome.scorer, outcome.level = "", Level.CF_CACHE
         if n == 0:
             return
+        ids, rows = guard.query.tables.videos.ids, outcome.rows[outcome.ranked]
         values, missing = self._hydrated(guard, outcome)
+
+        def name(place: int) -> str:
+            video_id: str = ids[rows[place]]
+            return video_id
+
         for scorer in self.scorers:
-            scored = self._scored(guard, scorer, values) if missing.isdisjoint(scorer.inputs) else None
-            if scored is not None:
-                _decide(guard, outcome, scorer, scored, values)
+            scores = self._scores(guard, scorer, values) if missing.isdisjoint(scorer.inputs) else None
+            if scores is not None:
+                order = by_score(scores, name)
+                outcome.scores[outcome.ranked] = scores
+                outcome.ranked, outcome.values = outcome.ranked[order], values[:, order]
+                outcome.scorer, outcome.level = scorer.name, scorer.level
                 return
+
+    def predict(self, guard: Guard, outcome: Outcome) -> None:
+        """Write down what the scorer that decided predicts of what is shown; one that fails to predicts nothing, and still decided."""
+        outcome.head_names, outcome.heads = (), np.empty((0, len(outcome.slots)), dtype=np.float32)
+        ranks = [slot.rank for slot in outcome.slots]
+        for scorer in self.scorers:
+            if scorer.name == outcome.scorer and scorer.heads and ranks:
+                try:
+                    values = outcome.values[self._inputs[scorer.name]][:, ranks]
+                    outcome.heads = _shaped(scorer.predict(guard.query, values), (len(scorer.heads), len(ranks)))
+                except Exception as error:
+                    guard.errors[f"heads of {scorer.name}"] = f"{type(error).__name__}: {error}"
+                else:
+                    outcome.head_names = scorer.heads
 
     def values(self, outcome: Outcome, names: Sequence[str]) -> NDArray[np.float32]:
         """Return the values of some names, shape (len(names), m), columns in the order of `outcome.ranked`."""
@@ -83,36 +105,25 @@ class Scoring:
                 missing.update(hydrator.outputs)
         return values, missing
 
-    def _scored(self, guard: Guard, scorer: Scorer, values: NDArray[np.float32]) -> Scored | None:
-        def work() -> Scored:
-            return _sound(scorer, scorer.score(guard.query, values[self._inputs[scorer.name]]), values.shape[1])
+    def _scores(self, guard: Guard, scorer: Scorer, values: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        def work() -> NDArray[np.float32]:
+            return _finite(_shaped(scorer.score(guard.query, values[self._inputs[scorer.name]]), (values.shape[1],)))
 
         breaker, before = self._breakers[scorer.name], guard.seconds.get(scorer.name, 0.0)
         late = guard.timed and breaker.is_open(now_s=guard.clock())
         runs = guard.timed and not late and not guard.is_out(scorer.name)
-        scored = guard.run(scorer, work, absent=None, failed=None, late=late)
+        scores = guard.run(scorer, work, absent=None, failed=None, late=late)
         raised = scorer.name in guard.errors
-        if runs and (scored is not None or raised):
+        if runs and (scores is not None or raised):
             breaker.ran(took_s=guard.seconds[scorer.name] - before, raised=raised, now_s=guard.clock())
-        return scored
+        return scores
 
 
-def _decide(guard: Guard, outcome: Outcome, scorer: Scorer, scored: Scored, values: NDArray[np.float32]) -> None:
-    ids, places = guard.query.tables.videos.ids, outcome.rows[outcome.ranked]
-    order = by_score(scored.scores, lambda place: ids[places[place]])
-    outcome.scores[outcome.ranked] = scored.scores
-    outcome.ranked, outcome.values = outcome.ranked[order], values[:, order]
-    outcome.level = scorer.level
-    if scorer.heads:
-        outcome.head_names, outcome.heads = scorer.heads, scored.heads[:, order]
-
-
-def _sound(scorer: Scorer, scored: Scored, n: int) -> Scored:
-    scores = _shaped(scored.scores, (n,))
+def _finite(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(scores).any():
-        message = f"expected finite scores, got none of {n}"
+        message = f"expected finite scores, got none of {len(scores)}"
         raise ValueError(message)
-    return Scored(scores, _shaped(scored.heads, (len(scorer.heads), n)) if scorer.heads else NO_HEADS)
+    return scores
 
 
 def _shaped(values: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.float32]:

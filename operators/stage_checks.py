@@ -26,7 +26,7 @@ from operators.checks import fail
 from operators.example_queries import example_queries
 from operators.query import Query, Rows
 from operators.ranking import FeatureTable
-from operators.stages import Filter, Hydrator, LastResort, Scored, Scorer, Selector, SideEffect, Source, Stage
+from operators.stages import Filter, Hydrator, LastResort, Scorer, Selector, SideEffect, Source, Stage
 
 PACKAGES: tuple[ModuleType, ...] = (operators.filters, operators.ranking, operators.reranking, operators.retrieval)
 METHODS = frozenset({"retrieve", "because", "removed", "hydrate", "score", "select", "on_outcome"})
@@ -158,19 +158,21 @@ def check_scorer(one: Scorer, query: Query) -> None:
     """Demand a score and probabilities for each candidate, by its own values alone; a value that is not finite spoils its own only."""
     kind = type(one)
     values = _locked(np.random.default_rng(1).normal(size=(len(one.inputs), N_SCORED)).astype(np.float32))
-    scored = one.score(query, values)
-    _check_scored(one, scored, N_SCORED)
+    scores, heads = one.score(query, values), one.predict(query, values)
+    if scores.shape != (N_SCORED,) or not np.issubdtype(scores.dtype, np.floating):
+        fail(kind, f"{N_SCORED} floats", f"{scores.dtype} of shape {scores.shape}")
+    _array(kind, heads, np.float32, (len(one.heads), N_SCORED))
+    if not ((heads >= 0) & (heads <= 1)).all():
+        fail(kind, "probabilities", repr(heads))
     for some in _choices(N_SCORED):
-        alone = one.score(_fresh(query), _locked(values[:, some]))
-        _check_scored(one, alone, len(some))
-        _same(kind, "scores that neighbours do not change", alone.scores, scored.scores[some])
-        if one.heads:
-            _same(kind, "probabilities that neighbours do not change", alone.heads, scored.heads[:, some])
+        fresh, alone = _fresh(query), _locked(values[:, some])
+        _same(kind, "scores that neighbours do not change", one.score(fresh, alone), scores[some])
+        _same(kind, "probabilities that neighbours do not change", one.predict(fresh, alone), heads[:, some])
     spoilt = values.copy()
     spoilt[:, 0] = np.nan
-    what = "a value that is not finite to change no other score"
     with np.errstate(all="ignore"):
-        _same(kind, what, one.score(query, _locked(spoilt)).scores[1:], scored.scores[1:])
+        others = one.score(query, _locked(spoilt))[1:]
+    _same(kind, "a value that is not finite to change no other score", others, scores[1:])
 
 
 def check_selector(one: Selector, query: Query) -> None:
@@ -205,15 +207,6 @@ CHECKS: dict[type[Stage], Callable[[Any, Query], None]] = {
     Selector: check_selector,
     SideEffect: check_side_effect,
 }
-
-
-def _check_scored(one: Scorer, scored: Scored, n: int) -> None:
-    if scored.scores.shape != (n,) or not np.issubdtype(scored.scores.dtype, np.floating):
-        fail(type(one), f"{n} floats", f"{scored.scores.dtype} of shape {scored.scores.shape}")
-    if one.heads:
-        _array(type(one), scored.heads, np.float32, (len(one.heads), n))
-        if not ((scored.heads >= 0) & (scored.heads <= 1)).all():
-            fail(type(one), "probabilities", repr(scored.heads))
 
 
 def _needed(kind: type[Stage]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from operators.outcome import Outcome, Slot
 from operators.query import Query, Rows
 from schemas.feed import Level
-
-NO_HEADS: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
 
 
 class Stage(ABC):
@@ -94,21 +92,6 @@ class Hydrator(Stage):
         """Return one column per row and one row per name, shape (len(outputs), n), in the order of `rows`."""
 
 
-class Scored(NamedTuple):
-    """What a scorer says of n candidates.
-
-    Attributes
-    ----------
-    scores : (n,) floating
-        How good each is; what is not finite sinks.
-    heads : (n_heads, n) float32
-        The probability of each of its heads; (0, 0) for a scorer without heads.
-    """
-
-    scores: NDArray[np.floating]
-    heads: NDArray[np.float32] = NO_HEADS
-
-
 class Scorer(Stage):
     """Says how good each candidate is, by its own values only.
 
@@ -117,7 +100,7 @@ class Scorer(Stage):
     inputs
         Names of the values that it reads. Where one is missing, because its hydrator failed, the scorer cannot decide.
     heads
-        Names of the probabilities that it tells, at most `schemas.learning.MAX_HEADS`.
+        Names of what it predicts, at most `schemas.learning.MAX_HEADS`.
     level
         The level of an answer that it decides.
     """
@@ -127,8 +110,12 @@ class Scorer(Stage):
     level: Level
 
     @abstractmethod
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
-        """Score each column of `values` (len(inputs), n); a neighbour never changes it."""
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the score of each column of `values` (len(inputs), n), shape (n,); a neighbour never changes it."""
+
+    def predict(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of each head for each column of `values`, shape (len(heads), n); asked for what is shown."""
+        return np.empty((0, values.shape[1]), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

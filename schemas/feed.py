@@ -187,8 +187,11 @@ class ServedRecord(Message, frozen=True, kw_only=True):
     lost: list[str] = []
 
     def head_table(self) -> list[dict[str, float]]:
-        """Return the probability of each head, by its name, for each item."""
-        values, n = memoryview(self.head_scores).cast("f").tolist(), len(self.items)
+        """Return the probability of each head, by its name, for each item; nothing where they are not as many as they should be."""
+        n = len(self.items)
+        if len(self.head_scores) != 4 * len(self.heads) * n:
+            return []
+        values = memoryview(self.head_scores).cast("f").tolist()
         return [{head: values[h * n + i] for h, head in enumerate(self.heads)} for i in range(n)]
 
     def candidate_counts(self) -> tuple[dict[str, int], dict[str, int]]:

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     id_capacity: int = Field(default=10_000_000, ge=4)
     id_horizon_s: int = Field(default=86_400, gt=0, le=432_000)
     exact_below: int = 20_000
+    checkpoints: str = ""
     default_age: int = Field(default=DEFAULT_AGE, ge=0)
     reply_topics: str = ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,20 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
-import psutil
 from confluent_kafka.admin import AdminClient
 
 from schemas.settings import Settings
 from schemas.topics import load_parts, load_topics
 from serving.connect import contradiction
 from serving.errors import ConfigError, ServiceError
+from serving.leftovers import stop_leftovers
 from serving.local import Home, LocalKafka, LocalRedis
 from serving.local.home import wipe
-from serving.local.processes import ProcessMark, file_lock, rotate, spawn, tail
+from serving.local.processes import file_lock, rotate, spawn, tail
 from serving.owner import refuse_second, system_id
 from serving.owner_store import claim_store, refuse_second_store
 from serving.part_settings import differences, remembered
-from serving.parts import HOME_MARK, STOP_WITHIN_S, PartSpec, Plan, read_plan, workers_by_part, write_plan
+from serving.parts import STOP_WITHIN_S, PartSpec, Plan, read_plan, workers_by_part, write_plan
 from serving.reach import require_broker, require_redis
 from serving.state import SystemState, read_state, state_file, supervisor_mark
 from serving.topics import apply_topics, plan_topics
@@ -118,16 +117,6 @@ def down(home: Home) -> list[str]:
         service.stop()
     state_file(home).unlink(missing_ok=True)
     return stopped
-
-
-def stop_leftovers(home: Home) -> list[str]:
-    """Stop parts that a killed supervisor left behind, and return their names."""
-    left = _leftovers(home)
-    for _, mark in left:
-        _ask_to_end(mark)
-    for _, mark in left:
-        mark.end(STOP_WITHIN_S)
-    return sorted({name for name, _ in left})
 
 
 def _start(home: Home, wanted: Wanted, say: Say) -> None:
@@ -292,24 +281,3 @@ def _require_same(home: Home, wanted: Wanted) -> None:
             where=str(home.root),
             do="run `penstock down` first",
         )
-
-
-def _leftovers(home: Home) -> list[tuple[str, ProcessMark]]:
-    """Return the running parts of a home, found by the mark in their environment."""
-    found: list[tuple[str, ProcessMark]] = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid == os.getpid() or process.uids().real != os.getuid():
-                continue
-            variables = process.environ()
-        except psutil.Error:
-            continue
-        mark = ProcessMark.of(process.pid) if variables.get(HOME_MARK) == str(home.root) else None
-        if mark is not None:
-            found.append((variables.get("PENSTOCK_PART", "part"), mark))
-    return found
-
-
-def _ask_to_end(mark: ProcessMark) -> None:
-    if mark.alive():
-        psutil.Process(mark.pid).terminate()

@@ -1,7 +1,8 @@
-"""Which module may import which: no circle anywhere."""
+"""Which module may import which, and what is done in one place only."""
 
 from __future__ import annotations
 
+import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -29,3 +30,21 @@ def test_no_module_imports_itself_by_way_of_others(imports: dict[str, set[str]])
         TopologicalSorter(imports).prepare()
     except CycleError as circle:
         pytest.fail(" -> ".join(reversed(circle.args[1])))
+
+
+@pytest.mark.parametrize("call", [r"(?<!class )\bConsumer\(", r"\.offsets_for_times\(", r"\.fatal\(\) and "])
+def test_consumers_are_made_and_faults_judged_in_one_place_inside_flows_and_one_outside(call: str) -> None:
+    places = {"dataflows/kafka/clients.py", "serving/broker.py", "schemas/broker_errors.py"}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(call, path.read_text())
+    }
+    assert found
+    assert found <= places
+
+
+@pytest.mark.parametrize("call", [r"\b(now|utcnow|today)\(\)", r"default_rng\(\)", r"np\.random\.(?!default_rng\(|Generator)"])
+def test_operators_ask_no_clock_and_draw_no_unseeded_chance(call: str) -> None:
+    assert not [path.relative_to(ROOT).as_posix() for path in (ROOT / "operators").rglob("*.py") if re.search(call, path.read_text())]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from dataflows.logs import Quiet
@@ -85,7 +86,7 @@ def make_producer(connection: Properties, own: Mapping[str, object], faults: Fau
     return Producer({**defaults, **connection, **own, "error_cb": faults}, logger=logger)
 
 
-def count_partitions(client: Consumer | Producer, topic: str, timeout_s: float) -> int:
+def count_partitions(client: Consumer | Producer | AdminClient, topic: str, timeout_s: float) -> int:
     """Return how many partitions a topic has.
 
     Raises

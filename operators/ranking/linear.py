@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from operators.query import Query
 from operators.ranking.features import INITIAL, NAMES, TAKEN
-from operators.stages import Scored, Scorer
+from operators.stages import Scorer
 from schemas.feed import Level
 from schemas.learning import HEADS
 
@@ -59,16 +59,17 @@ class OnlineRanker(Scorer):
                 folded += share * part.astype(np.float64)
         return folded
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
-        """Score each column of `values` (n_features, n)."""
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the score of each column of `values` (n_features, n), shape (n,)."""
         weights = self.weights(query).tolist()
         scores = np.full(values.shape[1], weights[-1], dtype=np.float64)
         for weight, column in zip(weights[:-1], values, strict=True):
             if weight != 0:
                 scores += weight * column.astype(np.float64)
-        return Scored(scores, self._probabilities(query, values))
+        return scores
 
-    def _probabilities(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of each head for each column of `values`, shape (n_heads, n)."""
         weights = np.zeros((len(self.heads), len(values) + 1), dtype=np.float32)
         for h, head in enumerate(self.heads):
             for part in self._parts(query, head):

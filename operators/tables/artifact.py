@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast, final
 
 from operators.tables.view import SideView, only_key
 from schemas.codec import decode
@@ -87,6 +87,7 @@ class Artifact(SideView[A], Generic[A, T]):
         """Return the one key of the topic."""
         return only_key(self.one_key, key)
 
+    @final
     def open(self, store: Path, announced: A) -> T:
         """Check announced files and load them.
 

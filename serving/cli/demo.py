@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import msgspec
 import typer
 from rich.live import Live
+from rich.markup import escape
 
 from serving.cli.output import console, errors, usage
 from serving.demo import DemoOptions, DemoSummary, run_demo
@@ -49,7 +50,7 @@ def demo(
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(summary)))
     for failure in summary.failures:
-        errors.print(f"[bold red]failed:[/] {failure}")
+        errors.print(f"[bold red]failed:[/] {escape(failure)}")
     if summary.failures:
         raise typer.Exit(1)
 

@@ -31,4 +31,4 @@ def deploy(
     parts = choose_parts(workers=wanted_workers(workers))
     compose.write_text(with_parts(compose.read_text(encoding="utf-8"), parts, where=str(compose)), encoding="utf-8")
     manifests.write_text(kubernetes(workers_by_part(parts)), encoding="utf-8")
-    console.print(f"{len(parts)} processes in {compose} and {manifests}")
+    console.print(f"{len(parts)} processes in {compose} and {manifests}", markup=False)

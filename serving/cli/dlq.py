@@ -107,10 +107,8 @@ def retry(
     settings = connected_settings()
     with DeadLetters(settings) as letters:
         chains = letters.chains()
-        if letter_id is None:
-            names = chains.due(_wanted(settings, reason, topic, user, since, until).of(chains), max_attempts=max_attempts)
-        else:
-            names = [_known(chains, letter_id)]
+        wanted = _wanted(settings, reason, topic, user, since, until).of(chains)
+        names = chains.due(wanted, max_attempts=max_attempts) if letter_id is None else [_known(chains, letter_id)]
         chosen = [chains.letters[name] for name in names]
         if dry_run:
             good, left = sendable(letters.whole(chosen))

@@ -94,25 +94,30 @@ def _show(response: FeedResponse) -> None:
 
 def _explain(served: ServedRecord) -> None:
     sources, dropped = served.candidate_counts()
-    table = Table(title=f"lineage · request {escape(served.request_id)} · worker {served.worker} · now {served.now_ms}")
+    table = Table(title=f"lineage · request {escape(served.request_id)} · worker {escape(served.worker)} · now {served.now_ms}")
     for column in ("what", "value"):
         table.add_column(column, overflow="fold")
-    table.add_row("candidates by source", ", ".join(f"{name} {n}" for name, n in sources.items()))
-    table.add_row("dropped by reason", ", ".join(f"{name} {n}" for name, n in dropped.items()) or "none")
-    table.add_row("explored places", ", ".join(str(i) for i, item in enumerate(served.items, 1) if item.explored) or "none")
-    table.add_row("models", escape(", ".join(f"{name} {version}" for name, version in served.model_versions.items())) or "none")
-    table.add_row("segment", escape(served.segment_id or "none yet"))
-    table.add_row("side topics, next offset", ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()))
-    table.add_row("skipped", ", ".join(served.skipped) or "nothing")
+    rows = {
+        "candidates by source": ", ".join(f"{name} {n}" for name, n in sources.items()),
+        "dropped by reason": ", ".join(f"{name} {n}" for name, n in dropped.items()) or "none",
+        "explored places": ", ".join(str(i) for i, item in enumerate(served.items, 1) if item.explored) or "none",
+        "models": ", ".join(f"{name} {version}" for name, version in served.model_versions.items()) or "none",
+        "segment": served.segment_id or "none yet",
+        "side topics, next offset": ", ".join(f"{name} {offset}" for name, offset in served.offsets.items()),
+        "skipped": ", ".join(served.skipped) or "nothing",
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
     console.print(table)
-    if served.heads:
-        _show_heads(served)
+    heads = served.head_table()
+    if served.heads and heads:
+        console.print(_predicted(served, heads))
 
 
-def _show_heads(served: ServedRecord) -> None:
+def _predicted(served: ServedRecord, predicted: list[dict[str, float]]) -> Table:
     table = Table(title="what the ranker predicts, probability by head")
     for column in ("#", "video", *served.heads):
         table.add_column(escape(column), justify="left" if column == "video" else "right", overflow="fold")
-    for place, (item, heads) in enumerate(zip(served.items, served.head_table(), strict=True), 1):
+    for place, (item, heads) in enumerate(zip(served.items, predicted, strict=True), 1):
         table.add_row(str(place), escape(item.video_id), *(f"{value:.3f}" for value in heads.values()))
-    console.print(table)
+    return table

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeAlias
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from serving.errors import ConfigError, PenstockError, ServiceError
 
@@ -27,7 +28,7 @@ def print_json(value: Any) -> None:
 
 def fail(error: PenstockError) -> NoReturn:
     """Print an error and end: exit code 2 where the command line or a setting is wrong, else 1."""
-    errors.print(f"[bold red]error:[/] {_plain(str(error))}", soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
     raise SystemExit(2 if isinstance(error, ConfigError) else 1)
 
 
@@ -76,7 +77,3 @@ def _address(what: str) -> str:
     except PenstockError:
         return "its address"
     return settings.bootstrap_servers if what == "Kafka" else without_password(settings.redis_url)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

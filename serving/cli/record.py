@@ -68,11 +68,11 @@ def _show(folder: Path, recorded: Recorded) -> None:
         numbers = (len(parts), sum(part.records for part in parts))
         size = sum(part.bytes for part in parts) / 2**20
         missing = sum(part.missing for part in parts)
-        table.add_row(topic, *(f"{number:,}" for number in numbers), f"{size:,.1f}", f"{missing:,}" if missing else "")
+        table.add_row(escape(topic), *(f"{number:,}" for number in numbers), f"{size:,.1f}", f"{missing:,}" if missing else "")
     console.print(table)
     lost = [one for one in manifest.artifacts if not one.copied]
     for one in lost:
-        console.print(f"[yellow]{escape(one.path)}, announced on {one.topic}, is not in the recording: {escape(one.why)}[/]")
+        console.print(f"[yellow]{escape(one.path)}, announced on {escape(one.topic)}, is not in the recording: {escape(one.why)}[/]")
     if manifest.secret is None:
         console.print("[yellow]this home has no token key: its fingerprint is not in the recording[/]")
     console.print(

@@ -32,4 +32,4 @@ def export(
     files = {f"{name}.v{MESSAGES[name].VERSION}.json": schema for name, schema in json_schemas().items()} | {"asyncapi.json": asyncapi()}
     for name, document in files.items():
         (out / name).write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-    console.print(f"{len(files)} files in {out}")
+    console.print(f"{len(files)} files in {out}", markup=False)

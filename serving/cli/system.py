@@ -127,7 +127,7 @@ def table(state: SystemState) -> Table:
         caption="\n".join([f"{sum(part.memory_mb or 0.0 for part in state.parts):,.0f} MiB in all", *map(escape, state.warnings)]),
     )
     for heading in ("part", "pid", "status", "owns", "lag", "last progress", "memory", "restarts"):
-        drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right")
+        drawn.add_column(heading, justify="left" if heading in {"part", "status"} else "right", no_wrap=heading == "part")
     for part in state.parts:
         drawn.add_row(*_cells(part))
     return drawn
@@ -164,9 +164,9 @@ def _cells(part: PartState) -> list[str]:
         else ""
     )
     return [
-        part.name,
+        escape(part.name),
         "-" if part.pid is None else str(part.pid),
-        f"[{colour}]{part.status}[/]{why}",
+        f"[{colour}]{escape(part.status)}[/]{why}",
         ranges(part),
         "-" if part.lag is None else f"{part.lag:,}",
         "-" if part.last_progress_s is None else f"{part.last_progress_s:,.1f} s ago",

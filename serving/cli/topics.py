@@ -10,6 +10,7 @@ import msgspec
 import typer
 from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
+from rich.markup import escape
 from rich.table import Table
 
 from schemas import headers
@@ -52,7 +53,7 @@ def list_(as_json: JsonOption = False) -> None:
     for spec in specs:
         kept = spec.retention or spec.min_compaction_lag or ""
         cells = (spec.name, spec.key, spec.schema, str(spec.partitions), f"{spec.cleanup} {kept}")
-        table.add_row(*cells, ", ".join(spec.producers), ", ".join(spec.consumers))
+        table.add_row(*map(escape, (*cells, ", ".join(spec.producers), ", ".join(spec.consumers))))
     console.print(table)
 
 
@@ -134,4 +135,4 @@ def _show(changes: list[Change], *, as_json: bool) -> None:
     elif not changes:
         console.print("the cluster agrees with topics.yaml")
     for change in () if as_json else changes:
-        console.print(f"[{_COLOURS[change.action]}]{change.action:<10}[/]{change.topic}  {change.detail}")
+        console.print(f"[{_COLOURS[change.action]}]{change.action:<10}[/]{escape(change.topic)}  {escape(change.detail)}")

@@ -33,8 +33,8 @@ def live(summary: DemoSummary, seconds_left: float) -> RenderableType:
     table.add_row("events", f"{summary.events:,}", f"{_number(summary.events_per_s)}/s")
     table.add_row("event → feature", "", f"p99 {_number(summary.event_to_feature_p99_ms, ' ms')}")
     table.add_row("event → changed feed", "", f"p99 {_number(summary.event_to_feed_p99_ms, ' ms')}")
-    table.add_row("levels", ", ".join(f"{name} {n:,}" for name, n in summary.levels.items()) or "-", "")
-    parts: list[RenderableType] = [Panel(table, title=f"penstock demo · {summary.data} · {seconds_left:.0f} s left")]
+    table.add_row("levels", escape(", ".join(f"{name} {n:,}" for name, n in summary.levels.items())) or "-", "")
+    parts: list[RenderableType] = [Panel(table, title=f"penstock demo · {escape(summary.data)} · {seconds_left:.0f} s left")]
     if summary.changed_feed is not None:
         parts.append(changed(summary))
     return Group(*parts)
@@ -60,7 +60,7 @@ def changed(summary: DemoSummary) -> RenderableType:
 
 def final(summary: DemoSummary) -> RenderableType:
     """Lay out the summary."""
-    table = Table(title=f"penstock demo · {summary.data}", show_header=False)
+    table = Table(title=f"penstock demo · {escape(summary.data)}", show_header=False)
     rows = (
         ("requests", f"{summary.requests:,} asked, {summary.answered:,} answered, {summary.unanswered:,} unanswered"),
         ("feed latency", f"p50 {_number(summary.feed_p50_ms, ' ms')}, p99 {_number(summary.feed_p99_ms, ' ms')}"),
@@ -80,5 +80,5 @@ def final(summary: DemoSummary) -> RenderableType:
         ),
     )
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     return Group(changed(summary), table)

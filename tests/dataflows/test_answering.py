@@ -43,6 +43,20 @@ def test_an_answer_and_its_lineage_leave_together(step: Step) -> None:
     assert (served.sequence, served.request, served.now_ms) == (1, request(request_id="r1"), NOW_MS)
 
 
+def test_each_stage_of_an_answer_is_timed_and_each_that_failed_is_counted(step: Step) -> None:
+    chain = step.answering.engine.pipeline
+    chain.filters = (*chain.filters[:-1], FailingFilter("seen"))
+    step.ask(request(), request(user_id="other"))
+
+    def told(metric: str, stage: str) -> float | None:
+        return step.part.registry.get_sample_value(f"penstock_feed_{metric}", {"stage": stage})
+
+    for stage in ("popular", "catalogue", "age", "seen", "features", "rank", "rerank"):
+        assert told("stage_run_seconds_count", stage) == 2, stage
+    assert [told("stage_failures_total", stage) for stage in ("seen", "age")] == [2, None]
+    assert told("stage_run_seconds_count", "session") is None
+
+
 def test_a_request_is_done_when_all_its_output_is_delivered(step: Step) -> None:
     out = step.ask(request(), request(user_id="other"))
     step.answering.delivered(out[0].tag)

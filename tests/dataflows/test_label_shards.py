@@ -16,10 +16,9 @@ from dataflows import label_shards
 from dataflows.barrier import Barrier, Item
 from dataflows.engine import run_to_end
 from dataflows.kafka import Batch
-from dataflows.label_shards import Inputs, Owned
+from dataflows.label_shards import Checkpoint, Inputs, Owned
 from dataflows.labels import build
 from dataflows.progress import Progress
-from dataflows.shard_files import Checkpoint
 from operators.joins.pages import MemoryPages
 from operators.joins.served_outcomes import ServedOutcomes
 from schemas.codec import decode

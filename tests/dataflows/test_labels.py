@@ -89,8 +89,27 @@ def test_where_shards_and_partitions_do_not_divide_a_shard_is_as_far_as_the_slow
     assert slow.served_ms == 1
 
 
+def test_what_stands_on_a_partition_that_is_not_its_persons_is_counted_and_passed_over() -> None:
+    counts: Counter[str] = Counter()
+
+    def count(what: str, number: int) -> None:
+        counts[what] += number
+
+    owned = Owned({"served": 4, "events": 4}, worker=shard_of("u") % 4, workers=4)
+    given = Inputs(served="served", events="events", owned=owned, progress=Progress(), count=count)
+    stranger = next(name for name in map("w{}".format, range(100)) if shard_of(name) not in owned.shards)
+    wrong = msgspec.json.encode(event(stranger, "a", Kind.LIKE, T, 1).event)
+    batch = Batch(
+        [message(event("u", "a", Kind.LIKE, T, 0), 0), Message("events", shard_of("u") % 4, 1, b"k", wrong, timestamp=(2, T))],
+    )
+    turns = {turn.shard: turn.inputs for _, turn in given.by_shard(batch)}
+    assert turns.keys() == set(owned.shards)
+    assert [type(one).__name__ for one in turns[shard_of("u")]] == ["Happened", "Reached"]
+    assert counts == {"records": 2, "misplaced": 1}
+
+
 def test_a_part_that_is_told_to_end_while_its_topics_are_awaited_builds_its_flow_and_looks_for_nothing(tmp_path: Path) -> None:
-    part = Part("labels", Settings(home=tmp_path, bootstrap_servers="127.0.0.1:1"))
+    part = Part("labels", Settings(home=tmp_path, bootstrap_servers="127.0.0.1:1", worker=1, workers=2))
     part.shutdown.request()
     began = time.monotonic()
     flow(part)

@@ -26,7 +26,7 @@ class Reader:
 
     says: list[Message]
 
-    def __init__(self, _configuration: object) -> None:
+    def __init__(self, *_configuration: object) -> None:
         self.left = list(self.says)
 
     def get_watermark_offsets(self, _partition: object, timeout: float) -> tuple[int, int]:
@@ -46,7 +46,7 @@ class Reader:
 
 
 def newest(monkeypatch: pytest.MonkeyPatch, *says: int | None) -> int:
-    monkeypatch.setattr("dataflows.newest.Consumer", Reader)
+    monkeypatch.setattr("dataflows.newest.make_consumer", Reader)
     monkeypatch.setattr("dataflows.newest.LOOKUP_S", 0.01)
     monkeypatch.setattr(Reader, "says", [said(code) for code in says], raising=False)
     connection: dict[str, Any] = {}

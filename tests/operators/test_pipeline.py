@@ -8,14 +8,14 @@ import pytest
 from numpy.typing import NDArray
 
 from operators.chain import RELAXATIONS, SAFETY, feed_pipeline
-from operators.outcome import Outcome
+from operators.outcome import Outcome, Slot
 from operators.pipeline import Pipeline
 from operators.query import Query, Rows
 from operators.ranking.features import INITIAL, FeatureTable
 from operators.ranking.linear import OnlineRanker
 from operators.reranking.page import SpacedPage
 from operators.retrieval import RepeatedPage
-from operators.stages import Filter, LastResort, Scored, Selection, SideEffect, Source
+from operators.stages import Filter, LastResort, Selection, SideEffect, Source
 from tests.operators.feed_world import ask, item, names, rich_person, rich_world, tables
 
 
@@ -84,7 +84,7 @@ class Everything(Fixed, LastResort):
 class BrokenRanker(OnlineRanker):
     """A ranker that fails."""
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float64]:
         message = "weights do not fit"
         raise ValueError(message)
 
@@ -288,6 +288,75 @@ def test_stages_are_timed_by_the_callers_clock() -> None:
     outcome = pipeline(Fixed("all", "a"), retrieve_budget_s=1e9).run(query(), limit=1, clock=lambda: float(next(times)))
     assert set(outcome.seconds) == {"retrieve", "filter", "rank", "rerank"}
     assert all(spent > 0 for spent in outcome.seconds.values())
+
+
+def test_each_stage_that_takes_part_is_timed_by_its_name() -> None:
+    times = iter(range(1_000))
+    stages = pipeline(Fixed("one", "a"), Broken("two"), filters=[Named("gone")], retrieve_budget_s=1e9)
+    outcome = stages.run(query(), limit=1, clock=lambda: float(next(times)))
+    assert outcome.stage_seconds == dict.fromkeys(("one", "two", "gone", "features", "rank", "rerank"), 1.0)
+
+
+class Shy(Fixed):
+    """A source that is there for nobody, and cannot be asked."""
+
+    def enabled(self, query: Query) -> bool:
+        return False
+
+    def retrieve(self, query: Query) -> Rows:
+        raise AssertionError
+
+
+class ShyFilter(BrokenFilter):
+    """A filter that is there for nobody, or cannot say for whom."""
+
+    def __init__(self, reason: str, *, knows: bool = True) -> None:
+        super().__init__(reason)
+        self.knows = knows
+
+    def enabled(self, query: Query) -> bool:
+        if self.knows:
+            return False
+        raise LookupError
+
+
+def test_a_stage_that_is_not_enabled_is_as_if_it_were_not_there() -> None:
+    asked = query()
+    stages = pipeline(Shy("shy"), Fixed("all", "a", "b"), filters=[ShyFilter("quiet"), Named("gone", "b")], safety=["quiet"])
+    outcome = stages.run(asked, limit=5)
+    assert (outcome.skipped, outcome.errors, names(asked.tables, outcome.rows[outcome.ranked])) == ([], {}, ["a"])
+    late = pipeline(Shy("shy"), Fixed("all", "a"), retrieve_budget_s=-1.0).run(asked, limit=5, clock=lambda: 0.0)
+    assert late.skipped == ["all"]
+
+
+def test_a_rule_of_safety_that_cannot_say_whether_it_is_there_lets_nothing_pass() -> None:
+    stages = pipeline(Fixed("all", "a"), filters=[ShyFilter("quiet", knows=False)], safety=["quiet"])
+    outcome = stages.run(query(), limit=5)
+    assert (outcome.slots, outcome.skipped, outcome.errors) == ([], ["quiet"], {"quiet": "LookupError: "})
+
+
+def test_stages_that_return_what_cannot_be_are_named_like_those_that_raise() -> None:
+    class Beyond(Fixed):
+        def retrieve(self, query: Query) -> Rows:
+            return np.array([0, 10**9])
+
+    class Numbers(Named):
+        def removed(self, query: Query, rows: Rows) -> NDArray[np.bool_]:
+            return rows.astype(np.bool_)[:-1]
+
+    class Elsewhere(SpacedPage):
+        def select(self, query: Query, ranked: Rows, explorable: NDArray[np.bool_], limit: int, relaxed: Collection[str] = ()) -> Selection:
+            return Selection([Slot(len(ranked), explored=False, propensity=1.0)], [])
+
+    stages = pipeline(Beyond("beyond"), Fixed("all", "a", "b"), filters=[Numbers("numbers")], selector=Elsewhere())
+    outcome = stages.run(query(), limit=5)
+    assert (outcome.skipped, list(outcome.errors)) == (["beyond", "numbers", "rerank"], ["beyond", "numbers", "rerank"])
+    assert [slot.rank for slot in outcome.slots] == [0, 1]
+
+
+def test_two_stages_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"got \['same'\] twice, at stages"):
+        pipeline(Fixed("same"), Fixed("all"), filters=[Named("same")])
 
 
 def test_the_feeds_own_chain_names_its_stages() -> None:

@@ -18,7 +18,7 @@ from operators.outcome import Outcome
 from operators.pipeline import Pipeline
 from operators.query import Query, Rows
 from operators.ranking.features import INITIAL
-from operators.stages import Hydrator, Scored, Scorer
+from operators.stages import Hydrator, Scorer
 from schemas.codec import encode
 from schemas.feed import Level
 from tests.operators.feed_world import NOW_MS, REQUEST, SECRET, ask, item, names, read, rich_person, rich_world, tables
@@ -53,17 +53,22 @@ class Deep(Scorer):
         self.level = level
         self.broken = broken
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.floating]:
         if self.broken == "raises":
             raise RuntimeError
-        scores = values[0].astype(np.float64)
+        scores: NDArray[np.floating] = values[0].astype(np.float64)
         if self.broken == "half":
             scores[0] = np.nan
         if self.broken == "nothing finite":
             scores[:] = np.nan
         if self.broken == "too few":
             scores = scores[1:]
-        return Scored(scores, (values / 100).astype(np.float32))
+        return scores
+
+    def predict(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.broken == "predicts nothing":
+            raise RuntimeError
+        return (values / 100).astype(np.float32)
 
 
 def stages(*scorers: Scorer, hydrators: Sequence[Hydrator] = (), **options: object) -> Pipeline:
@@ -87,6 +92,12 @@ def test_the_first_scorer_decides_and_its_heads_and_level_are_told() -> None:
     assert outcome.values[0].tolist() == [3.0, 2.0, 1.0]
 
 
+def test_a_scorer_that_cannot_predict_still_decides_and_a_replay_does_without_its_heads() -> None:
+    outcome = stages(Deep(broken="predicts nothing")).run(world(), limit=3)
+    assert (outcome.level, outcome.skipped, outcome.head_names, len(outcome.heads)) == (Level.FULL, [], (), 0)
+    assert outcome.errors == {"heads of deep": "RuntimeError: "}
+
+
 @pytest.mark.parametrize("broken", ["raises", "nothing finite", "too few"])
 def test_a_scorer_that_fails_is_passed_over_for_the_next_one_in_the_same_answer(broken: str) -> None:
     outcome = stages(Deep(broken=broken)).run(world(), limit=3)
@@ -108,7 +119,7 @@ def test_behind_the_last_scorer_the_order_of_retrieval_stands_and_nothing_is_tol
     outcome = made.run(asked, limit=3)
     assert (outcome.level, outcome.skipped) == (Level.CF_CACHE, ["deep", "deeper"])
     assert names(asked.tables, outcome.rows[outcome.ranked]) == ["a", "ccc", "bb"]
-    assert (outcome.head_names, outcome.heads.shape) == ((), (0, 3))
+    assert (outcome.scorer, outcome.head_names, outcome.heads.shape) == ("", (), (0, 3))
     assert not outcome.values.any()
     assert np.isnan(outcome.scores).all()
 
@@ -156,7 +167,7 @@ class Slow(Deep):
         self.takes_s = takes_s
         self.asked = 0
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.floating]:
         self.asked += 1
         self.clock.now_s += self.takes_s
         return super().score(query, values)
@@ -249,7 +260,8 @@ def test_a_scorer_is_added_in_the_chain_alone_and_a_replay_follows_what_was_skip
 def test_heads_in_the_lineage_are_those_of_the_items_that_are_shown() -> None:
     engine = FeedEngine(tables=tables(rich_world(80)), secret=SECRET, seed=1, worker="w")
     answer = engine.answer(request=REQUEST, raw=b"", request_id="r", read=read(rich_person()), now_ms=NOW_MS, sequence=1)
-    outcome = answer.outcome
-    assert outcome.heads.shape == (len(ranking.OnlineRanker.heads), len(outcome.ranked))
-    for slot, row in zip(outcome.slots, answer.served.head_table(), strict=True):
-        assert list(row.values()) == outcome.heads[:, slot.rank].tolist()
+    outcome, ranker = answer.outcome, ranking.OnlineRanker(initial=INITIAL)
+    places = [slot.rank for slot in outcome.slots]
+    assert len(answer.served.head_table()) == len(answer.served.items) == 20
+    for row, one in zip(answer.served.head_table(), ranker.predict(answer.asked, outcome.values[:, places]).T.tolist(), strict=True):
+        assert row == dict(zip(ranker.heads, one, strict=True))

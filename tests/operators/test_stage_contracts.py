@@ -16,7 +16,7 @@ from operators.ranking import FeatureTable, OnlineRanker
 from operators.reranking import SpacedPage
 from operators.retrieval import Popular
 from operators.stage_checks import PACKAGES, check_stage, stages_of
-from operators.stages import Scored, Selection, Stage
+from operators.stages import Selection, Stage
 from schemas.errors import ContractError
 
 EVERY = stages_of()
@@ -60,9 +60,10 @@ class Relative(OnlineRanker):
 
     name = "relative"
 
-    def score(self, query: Query, values: NDArray[np.float32]) -> Scored:
-        scored = super().score(query, values)
-        return scored._replace(scores=scored.scores - scored.scores.max(initial=0.0))
+    def score(self, query: Query, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        scores = super().score(query, values)
+        scores -= scores.max(initial=0.0)
+        return scores
 
 
 class Vandal(NotAvailable):

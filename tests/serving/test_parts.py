@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from serving.errors import ConfigError
 from serving.local import Home
 from serving.parts import PartSpec, Plan, choose_parts, environment, parse_workers, read_plan, workers_by_part, write_plan
 
+ROOT = Path(__file__).resolve().parents[2]
 SPREAD = PartDeclaration(name="spread", module="dataflows.spread", scale="shards", memory_mb=1)
 
 
@@ -80,6 +82,9 @@ def test_a_process_finds_its_number_in_its_environment_and_a_plan_keeps_it(tmp_p
     assert read_plan(home) == plan
 
 
-def test_the_folders_that_parts_keep_are_wiped_with_the_topics(tmp_path: Path) -> None:
-    folders = {folder.name for folder in Home(tmp_path).of_parts()}
-    assert folders == {"cooccurrence", "faust", "pages", "recovery", "segments"}
+def test_the_folders_that_programs_keep_state_in_are_in_the_table_and_wiped_with_the_topics(tmp_path: Path) -> None:
+    programs = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "dataflows").glob("*.py"))
+    named = set(re.findall(r'home / "([a-z]+)"', programs)) - {"logs", "run"}
+    declared = {name for part in load_parts().values() for name in part.folders}
+    assert declared == named >= {"pages", "recovery"}
+    assert declared <= {folder.name for folder in Home(tmp_path).of_parts()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +18,6 @@ from serving.errors import ServiceError
 from serving.topic_reader import Range, TopicReader, decoded_all
 
 BLOCK = Moderation(kind="video", id="v", blocked=True, at_ms=1)
-SERVING = Path(__file__).resolve().parents[2] / "serving"
 
 
 def record(offset: int, partition: int = 0) -> Message:
@@ -178,8 +175,3 @@ def test_a_record_that_somebody_wrote_wrongly_hides_no_other(caplog: pytest.LogC
     messages = [Message(topic="control.moderation", partition=0, offset=n, value=value) for n, value in enumerate(values)]
     assert list(decoded_all(Moderation, messages)) == [BLOCK]
     assert [f"control.moderation/0/{n}" in one.getMessage() for n, one in zip((0, 2, 3), caplog.records, strict=True)] == [True] * 3
-
-
-@pytest.mark.parametrize("call", [r"\bConsumer\(", r"\.get_watermark_offsets\(", r"\.offsets_for_times\("])
-def test_one_file_of_serving_makes_consumers_and_asks_for_offsets(call: str) -> None:
-    assert [path.name for path in SERVING.rglob("*.py") if re.search(call, path.read_text())] == ["broker.py"]

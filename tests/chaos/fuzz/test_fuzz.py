@@ -105,6 +105,11 @@ def test_every_part_is_ready_none_was_started_again_and_none_is_behind(report: R
     assert set(report.lag.values()) == {0}, report.lag
 
 
+def test_the_broker_takes_every_record_so_that_the_parts_have_to(report: Report) -> None:
+    assert report.refused_by_the_broker == {}
+    assert sum(report.sent.values()) == report.records > 0
+
+
 @pytest.mark.parametrize("kind", ["raw", "catalogue", "requests"])
 def test_every_record_became_what_it_must(report: Report, kind: str) -> None:
     account = next(one for one in report.accounts if one.kind == kind)

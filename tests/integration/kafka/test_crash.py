@@ -44,21 +44,22 @@ def check_counts(inputs: list[Message], outputs: list[Message]) -> None:
     }
 
 
+@pytest.mark.parametrize("program", ["count", "count_sharded"])
 def test_a_flow_killed_in_mid_batch_counts_each_input_once_and_loses_no_output(
-    broker: Broker, eventually: Callable[..., None], spawn: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    broker: Broker, eventually: Callable[..., None], spawn: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, program: str
 ) -> None:
     source, target = broker.make_topic(partitions=3), broker.make_topic(partitions=2)
     broker.write(source, [(b"key-%d" % (n % N_KEYS), b"%d" % n) for n in range(N_MESSAGES)], partitions=(0, 1, 2))
     options = {"bootstrap": broker.servers, "from": source, "to": target, "group": f"g.{source}", "store": str(tmp_path / "store")}
     for more, linger_s in ((1, 60), (2_500, 0.001), (2_500, 60)):
         goal = broker.size(target) + more
-        process = spawn("count", linger_s=linger_s, **options)
+        process = spawn(program, linger_s=linger_s, **options)
         eventually(lambda goal=goal: broker.size(target) >= goal, every_s=0.02)
         time.sleep(0.1)
         process.kill()
         assert process.wait(10) == -9
-    process = spawn("count", linger_s=60, **options)
-    eventually(lambda: sum(broker.committed(options["group"]).values()) == N_MESSAGES)
+    process = spawn(program, linger_s=60, **options)
+    eventually(lambda: sum(broker.committed(f"g.{source}").values()) == N_MESSAGES)
     process.terminate()
     assert process.wait(10) == 0
     outputs = broker.read_all(target)

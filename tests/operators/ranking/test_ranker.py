@@ -126,16 +126,15 @@ def test_scores_and_features_have_the_same_bits_whoever_stands_beside() -> None:
     rows = np.flatnonzero(made.items.listed.values)
     ranker, table = OnlineRanker(initial=INITIAL), FeatureTable()
     values = table.hydrate(query, rows)
-    scored = ranker.score(query, values)
+    scores, heads = ranker.score(query, values), ranker.predict(query, values)
     rng = np.random.default_rng(5)
     for n in (1, 2, 3, 7, 16, 33, 149, 150):
         some = rng.permutation(len(rows))[:n]
         fresh = ask(made, rich_person(), context=Context(surface="1"))
         again = table.hydrate(fresh, rows[some])
         assert again.tobytes() == np.ascontiguousarray(values[:, some]).tobytes()
-        alone = ranker.score(fresh, again)
-        assert alone.scores.tobytes() == scored.scores[some].tobytes()
-        assert alone.heads.tobytes() == np.ascontiguousarray(scored.heads[:, some]).tobytes()
+        assert ranker.score(fresh, again).tobytes() == scores[some].tobytes()
+        assert ranker.predict(fresh, again).tobytes() == np.ascontiguousarray(heads[:, some]).tobytes()
 
 
 def test_a_head_tells_the_probability_that_its_learned_weights_say() -> None:
@@ -148,7 +147,7 @@ def test_a_head_tells_the_probability_that_its_learned_weights_say() -> None:
     values = np.zeros((N_FEATURES, 3), dtype=np.float32)
     values[NAMES.index("age")] = [0.0, 2.0, 1e9]
     ranker = OnlineRanker(initial=INITIAL)
-    heads = dict(zip(ranker.heads, ranker.score(ask(made), values).heads.tolist(), strict=True))
+    heads = dict(zip(ranker.heads, ranker.predict(ask(made), values).tolist(), strict=True))
     assert heads["negative"] == pytest.approx([1 / (1 + math.e), 0.5, 1.0])
     assert heads["click"] == pytest.approx([0.5, 0.5, 0.5])
     assert "taken" not in heads

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from operators.replay.run import NO_LINEAGE
+from schemas.codec import decode, encode
+from schemas.feed import ServedRecord
 from tests.operators.feed_world import counters
 from tests.operators.replay.recorded import Run
 from tests.operators.replay.runs import run, served
@@ -29,6 +32,17 @@ def test_answers_made_while_weights_moved_and_segments_swapped_come_out_the_same
     assert any(one.relaxed for one in records)
     assert {one.default_age for one in records} == {12, 17}
     assert "repeated" in {item.source for one in records for item in one.items}
+
+
+def test_a_lineage_that_tells_no_heads_is_compared_without_them(tmp_path: Path) -> None:
+    made = run(tmp_path / "run", answers=12)
+    for topic, records in made.topics.items():
+        if topic.startswith("feed.served"):
+            told = [msgspec.structs.replace(decode(ServedRecord, one.value or b""), heads=[], head_scores=b"") for one in records]
+            made.topics[topic] = [one._replace(value=encode(bare)) for one, bare in zip(records, told, strict=True)]
+    made.save()
+    report = made.replay()
+    assert (report.requests, report.mismatches) == (12, 0)
 
 
 def test_a_worker_that_came_back_under_its_old_name_is_replayed_too(tmp_path: Path) -> None:

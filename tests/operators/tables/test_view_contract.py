@@ -17,6 +17,7 @@ from schemas.codec import decode
 from schemas.errors import ContractError
 from schemas.features import Neighbours
 from schemas.validity import neighbours
+from tests.operators.tables.second_artifact import Priors, PriorsReleased
 
 EVERY = [pytest.param(check, id=f"{kind.__qualname__}-{name}") for kind in views_of() for name, check in view_checks_of(kind)]
 
@@ -151,6 +152,25 @@ def test_memory_that_grows_for_ever_is_caught() -> None:
             self.held += record.video_ids
 
     assert failures(Hoards) == {"memory_is_bounded"}
+
+
+def test_an_artifact_that_is_in_use_before_its_installation_is_caught() -> None:
+    class Eager(Priors):
+        def prepare(self, key: bytes | None, value: bytes, offset: int) -> PriorsReleased:
+            released = super().prepare(key, value, offset)
+            self.version = released.version
+            return released
+
+    assert {"preparing_touches_nothing", "announcement_alone_changes_nothing"} <= failures(Eager)
+
+
+def test_an_artifact_that_loads_into_what_is_read_is_caught() -> None:
+    class Mixes(Priors):
+        def load(self, folder: Path, announced: PriorsReleased) -> dict[str, float]:
+            self.of = super().load(folder, announced)
+            return self.of
+
+    assert "files_are_those_announced" in failures(Mixes)
 
 
 def test_a_class_that_looks_like_a_view_and_is_none_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
