@@ -217,8 +217,8 @@ class Keyed:
 
     def distinct(self, rows: NDArray[np.integer]) -> tuple[Rows, Rows]:
         """Return the places of the first mentions in `rows`, ascending, and for each of `rows` which of these has the same row."""
-        n = len(rows)
-        places = np.arange(n, dtype=np.int32)
+        rows = rows.astype(np.intp, copy=False)
+        places = np.arange(len(rows), dtype=np.int32)
         self._places.values[rows[::-1]] = places[::-1]
         first = self._places.values[rows]
         new = first == places

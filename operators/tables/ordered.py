@@ -48,14 +48,16 @@ class _Block:
         tail.rows, self.rows = self.rows[place:], self.rows[:place]
         return tail
 
-    def last(self) -> Place:
-        return self.groups[-1], self.keys[-1], self.ties[-1]
+    def entry(self, place: int) -> Place:
+        return self.groups[place], self.keys[place], self.ties[place]
 
     def find(self, entry: Place) -> int:
         """Return the place of the first entry that is not before `entry`."""
         group, key, tie = entry
-        low = bisect_left(self.groups, group)
-        high = bisect_right(self.groups, group, low)
+        low, high = 0, len(self.rows)
+        if high > 0 and (self.groups[0] != group or self.groups[-1] != group):
+            low = bisect_left(self.groups, group)
+            high = bisect_right(self.groups, group, low)
         low = bisect_left(self.keys, key, low, high)
         high = bisect_right(self.keys, key, low, high)
         return bisect_left(self.ties, tie, low, high)
@@ -100,20 +102,25 @@ class Ordered:
         self._lasts[number] = max(self._lasts[number], entry)
         if len(block) > _MOST:
             self._blocks.insert(number + 1, block.cut(_MOST // 2))
-            self._lasts.insert(number, block.last())
+            self._lasts.insert(number, block.entry(-1))
 
     def remove(self, group: int, key: float, tie: int, row: int) -> None:
         """Take out a row that was put in under this key and tie."""
-        entry = (group, -key, tie)
-        number = bisect_left(self._lasts, entry)
-        place = self._blocks[number].find(entry)
-        while self._blocks[number].rows[place] != row:
-            place += 1
-            if place == len(self._blocks[number]):
-                number, place = number + 1, 0
+        number, place = self._locate((group, -key, tie), row)
         self._n -= 1
         self._blocks[number].pop(place)
         self._joined(number)
+
+    def move(self, group: int, old: float, new: float, tie: int, row: int) -> None:
+        """Put a row that was put in under the key `old` under the key `new`; cheapest where it passes no other."""
+        number, place = self._locate((group, -old, tie), row)
+        block, entry = self._blocks[number], (group, -new, tie)
+        after = 0 < place and block.entry(place - 1) <= entry
+        if after and place + 1 < len(block) and entry <= block.entry(place + 1):
+            block.keys[place] = -new
+        else:
+            self.remove(group, old, tie, row)
+            self.add(group, new, tie, row)
 
     def head(self, group: int, most: int, *, above: float = -np.inf, until: float = np.inf) -> Rows:
         """Return the first `most` rows of a group whose key is at most `until` and greater than `above`; -inf excludes nothing."""
@@ -127,6 +134,15 @@ class Ordered:
             return rows
         first = self._read((group, -key, 0), most - len(rows), -key)
         return np.concatenate((rows, first[~np.isin(first, rows)]))
+
+    def _locate(self, entry: Place, row: int) -> tuple[int, int]:
+        number = bisect_left(self._lasts, entry)
+        place = self._blocks[number].find(entry)
+        while self._blocks[number].rows[place] != row:
+            place += 1
+            if place == len(self._blocks[number]):
+                number, place = number + 1, 0
+        return number, place
 
     def _read(self, start: Place, most: int, limit: float) -> Rows:
         """Return up to `most` rows from `start` on: of the same group, with a (negated) key of at most `limit`."""
@@ -154,6 +170,6 @@ class Ordered:
             block.ties += other.ties
             block.rows += other.rows
         if len(block) > 0:
-            self._lasts[number] = block.last()
+            self._lasts[number] = block.entry(-1)
         else:
             del self._blocks[number], self._lasts[number]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from math import inf
 
 from operators.tables.counters import CounterTable, Standing
 from operators.tables.items import ItemTable
 from operators.tables.ordered import Ordered
-
-Rows = NDArray[np.intp]
 
 ALL = 0
 """The group of an order that has only one."""
@@ -65,57 +62,63 @@ class Orders:
         counters.watch(self._recount)
 
     def _enter(self, row: int) -> None:
-        tie, popularity = int(self.items.hashes.values[row]), self.counters.standing(row).popularity
-        for order, group, key in self._of_item(row, popularity):
+        tie = int(self.items.hashes.values[row])
+        for order, group, key in self._standing(row):
             order.add(group, key, tie, row)
-        self._move(row, tie, None, self.counters.standing(row))
 
     def _leave(self, row: int) -> None:
-        tie, popularity = int(self.items.hashes.values[row]), self.counters.standing(row).popularity
-        for order, group, key in self._of_item(row, popularity):
+        tie = int(self.items.hashes.values[row])
+        for order, group, key in self._standing(row):
             order.remove(group, key, tie, row)
-        self._move(row, tie, self.counters.standing(row), None)
 
-    def _of_item(self, row: int, popularity: float) -> list[tuple[Ordered, int, float]]:
-        items = self.items
+    def _standing(self, row: int) -> list[tuple[Ordered, int, float]]:
+        """Return all places of a row."""
+        items, counted = self.items, self.counters.standing(row)
         creator, category = int(items.creator.values[row]), int(items.category.values[row])
         uploaded_ms = float(items.uploaded_ms.values[row])
         place = (int(items.region.values[row]), int(items.language.values[row]))
-        standing = [(self.of_place, ANYWHERE, 0.0), (self.of_place, self.places.setdefault(place, len(self.places)), 0.0)]
+        places = [
+            (self.ever_popular, ALL, counted.popularity),
+            (self.of_place, ANYWHERE, 0.0),
+            (self.of_place, self.places.setdefault(place, len(self.places)), 0.0),
+        ]
         if creator >= 0:
-            standing.append((self.of_creator, creator, uploaded_ms))
+            places.append((self.of_creator, creator, uploaded_ms))
         if category >= 0:
-            standing.append((self.of_category, category, popularity))
+            places.append((self.of_category, category, counted.popularity))
         if uploaded_ms >= 0:
-            standing.append((self.newest, ALL, uploaded_ms))
-        return standing
+            places.append((self.newest, ALL, uploaded_ms))
+        if counted.popular > -inf:
+            places.append((self.popular, ALL, counted.popular))
+        if counted.impressions < self.few:
+            places.append((self.little_known, ALL, 0.0))
+        return places + [(self.on_surface, surface, key) for surface, key in enumerate(counted.surfaces) if key > -inf]
 
     def _recount(self, row: int, before: Standing) -> None:
         if not self.items.listed.values[row]:
             return
         now, tie = self.counters.standing(row), int(self.items.hashes.values[row])
-        category = int(self.items.category.values[row])
-        if category >= 0 and before.popularity != now.popularity:
-            self.of_category.remove(category, before.popularity, tie, row)
-            self.of_category.add(category, now.popularity, tie, row)
-        self._move(row, tie, before, now)
+        _shift(self.popular, ALL, before.popular, now.popular, tie, row)
+        if before.popularity != now.popularity:
+            category = int(self.items.category.values[row])
+            self.ever_popular.move(ALL, before.popularity, now.popularity, tie, row)
+            if category >= 0:
+                self.of_category.move(category, before.popularity, now.popularity, tie, row)
+        if (before.impressions < self.few) != (now.impressions < self.few):
+            change = self.little_known.add if now.impressions < self.few else self.little_known.remove
+            change(ALL, 0.0, tie, row)
+        if before.surfaces != now.surfaces:
+            for surface, (old, new) in enumerate(zip(before.surfaces, now.surfaces, strict=True)):
+                _shift(self.on_surface, surface, old, new, tie, row)
 
-    def _move(self, row: int, tie: int, before: Standing | None, now: Standing | None) -> None:
-        """Move a row in the orders of its counters; None is where it is not listed."""
-        old = [] if before is None else self._of_counters(before)
-        new = [] if now is None else self._of_counters(now)
-        for order, group, key in old:
-            if (order, group, key) not in new:
-                order.remove(group, key, tie, row)
-        for order, group, key in new:
-            if (order, group, key) not in old:
-                order.add(group, key, tie, row)
 
-    def _of_counters(self, standing: Standing) -> list[tuple[Ordered, int, float]]:
-        places = [(self.ever_popular, ALL, standing.popularity)]
-        if standing.popular > -np.inf:
-            places.append((self.popular, ALL, standing.popular))
-        if standing.impressions < self.few:
-            places.append((self.little_known, ALL, 0.0))
-        places += [(self.on_surface, surface, key) for surface, key in enumerate(standing.surfaces) if key > -np.inf]
-        return places
+def _shift(order: Ordered, group: int, old: float, new: float, tie: int, row: int) -> None:  # noqa: PLR0917
+    """Move a row in an order that holds no -inf."""
+    if old == new:
+        return
+    if old > -inf and new > -inf:
+        order.move(group, old, new, tie, row)
+    elif new > -inf:
+        order.add(group, new, tie, row)
+    else:
+        order.remove(group, old, tie, row)

@@ -27,12 +27,16 @@ def filled(changes: list[Entry]) -> tuple[Ordered, list[Entry]]:
     """An order after changes (a row that is put in again moves, or goes if nothing changed), and what must be in it."""
     order, held = Ordered(), dict[int, Entry]()
     for group, key, tie, row in changes:
-        old = held.pop(row, None)
+        old, new = held.pop(row, None), (group, key, tie, row)
+        if old is not None and (old[0], old[2]) == (group, tie) and old != new:
+            order.move(group, old[1], key, tie, row)
+            held[row] = new
+            continue
         if old is not None:
             order.remove(*old)
-        if old != (group, key, tie, row):
-            held[row] = (group, key, tie, row)
-            order.add(group, key, tie, row)
+        if old != new:
+            held[row] = new
+            order.add(*new)
     return order, sorted(held.values(), key=lambda entry: (entry[0], -entry[1], entry[2]))
 
 
