@@ -10,12 +10,15 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from schemas.settings import Settings
 from serving.errors import ConfigError, ServiceError
+from serving.wire import bounds_of
 
 _ANSWER_WITHIN_S = 5.0
 _POLL_S = 0.2
 
 
-def read_records(settings: Settings, topic: str, *, from_beginning: bool = True, follow: bool = False) -> Iterator[Message]:
+def read_records(
+    settings: Settings, topic: str, *, from_beginning: bool = True, follow: bool = False, last: int | None = None
+) -> Iterator[Message]:
     """Yield the records of a topic, in order within each partition.
 
     Parameters
@@ -28,6 +31,8 @@ def read_records(settings: Settings, topic: str, *, from_beginning: bool = True,
         Begin with the oldest record; False: with what comes from now on.
     follow : bool
         Never end; False: end with the record that is the last one now.
+    last : int, optional
+        Begin so many records before the end of each partition instead.
 
     Raises
     ------
@@ -49,7 +54,8 @@ def read_records(settings: Settings, topic: str, *, from_beginning: bool = True,
     try:
         open_partitions = set(_partitions(consumer, full))
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
-        consumer.assign([TopicPartition(full, partition, start) for partition in open_partitions])
+        starts = {one: start if last is None else _before_end(consumer, full, one, last) for one in open_partitions}
+        consumer.assign([TopicPartition(full, *one) for one in starts.items()])
         answered_at = time.monotonic()
         while open_partitions or follow:
             message = consumer.poll(_POLL_S)
@@ -75,6 +81,11 @@ def last_by_key(settings: Settings, topic: str) -> dict[bytes, Message]:
     for message in read_records(settings, topic):
         newest[message.key() or b""] = message
     return {key: message for key, message in newest.items() if message.value() is not None}
+
+
+def _before_end(consumer: Consumer, topic: str, partition: int, n: int) -> int:
+    low, end = bounds_of(consumer, topic, partition)
+    return max(low, end - n)
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:

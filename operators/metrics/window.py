@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,15 @@ class ProgressiveWindow:
 
     def add(self, p: float, y: bool) -> None:
         """Take in a prediction and what happened."""
-        place = self.seen % self.size
-        self._p[place] = p
-        self._y[place] = y
-        self.seen += 1
+        self.add_many((p,), (y,))
+
+    def add_many(self, p: Sequence[float], y: Sequence[bool]) -> None:
+        """Take in predictions and what happened, in their order."""
+        last = slice(max(0, len(p) - self.size), None)
+        places = np.arange(self.seen + last.start, self.seen + len(p)) % self.size
+        self._p[places] = p[last]
+        self._y[places] = y[last]
+        self.seen += len(p)
 
     @property
     def positives(self) -> int:
