@@ -94,7 +94,7 @@ def challenger_of(settings: Settings) -> Challenger | None:
         features=NAMES,
         share=settings.challenger_share,
         seed=settings.seed,
-        cpu=time.thread_time,
+        clock=time.monotonic,
     )
 
 

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     drift_params: Json[dict[str, Any]] = Field(default="{}", validate_default=True)
     challenger: str = Field(default="", pattern=r"^(river(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*)?$")
     challenger_params: Json[dict[str, Any]] = Field(default="{}", validate_default=True)
-    challenger_share: float = Field(default=0.25, gt=0, le=1)
+    challenger_share: float = Field(default=0.2, gt=0, le=1)
 
     @field_validator("reply_topics")
     @classmethod

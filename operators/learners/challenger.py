@@ -1,12 +1,11 @@
-"""Any estimator of river, learning beside the champion from the same examples and at a bounded share of its time."""
+"""Any estimator of river, learning beside the champion from the same examples, at a bounded share of the time."""
 
 from __future__ import annotations
 
 import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,15 +19,14 @@ from schemas.learning import LearningMetrics
 
 CHALLENGER = "challenger"
 _CHAMPION = "champion"
-_MOST_SAVED_S = 0.25
+_MOST_SAVED_S = 0.1
 _RATE = 0.02
 _ALWAYS = (0, 0)
 # An abstract class is no type[...] to mypy.
 _CLASSIFIER: Any = base.Classifier
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(NamedTuple):
     """What the champion has just learned.
 
     Parameters
@@ -49,10 +47,11 @@ class Lesson:
 class Challenger:
     """One river classifier per head, validated and taught by what the champion learns; nothing of it reaches an answer.
 
-    It may take `share` of the time that the champion takes: of the lessons it gets 1 in n, n as great as its own cost asks. Which
-    ones depends on the processor, so its figures are reproducible only where it costs little or `cpu` stands still; the champion's always
-    are. An estimator that raises, predicts what is no probability or outgrows `max_bytes` is switched off, with the reason, until
-    another one is named. One that never returns stops the learner: that cannot be guarded against within a process.
+    It may take `share` of one processor's time, pickling included: of the lessons it gets 1 in n, n as great as its own cost and their
+    rate ask, so a learner with time to spare teaches it everything. Which ones depends on the clock, so its figures are reproducible
+    only where n is 1; the champion's always are. An estimator that raises, predicts what is no probability or outgrows `max_bytes` is
+    switched off, with the reason, until another one is named. One that never returns stops the learner: that cannot be guarded
+    against within a process.
 
     The snapshot pickles the models, for a tree cannot be had again from its rows: the topic's records are gone after a week, and with 1
     in n nobody knows which it saw. It is read from the part's own recovery folder only, and only where estimator, parameters and river's
@@ -66,15 +65,15 @@ class Challenger:
     heads, features
         Names of the heads and of the features.
     share
-        Of the champion's time, > 0.
+        Of one processor's time, in (0, 1]; the champion keeps the rest where it needs it.
     window
         Predictions that the metrics look back on.
     max_bytes
         Of the pickled models.
     seed
         Where the estimator takes one.
-    cpu
-        Processor seconds of this thread; by default it costs nothing and sees all.
+    clock
+        Seconds that go on; by default they stand still, so that it costs nothing and sees all.
 
     Attributes
     ----------
@@ -89,14 +88,14 @@ class Challenger:
         params: Mapping[str, Any] | None = None,
         heads: Sequence[str],
         features: Sequence[str],
-        share: float = 0.25,
+        share: float = 0.2,
         window: int = 5_000,
         max_bytes: int = 16 * 2**20,
         seed: int = 0,
-        cpu: Callable[[], float] = float,
+        clock: Callable[[], float] = float,
     ) -> None:
-        if not share > 0:
-            message = f"expected more than 0, got {share}, at share"
+        if not 0 < share <= 1:
+            message = f"expected more than 0 and at most 1, got {share}, at share"
             raise ValueError(message)
         self.estimator = estimator
         self.params = dict(params or {})
@@ -106,30 +105,34 @@ class Challenger:
         self.window = window
         self.max_bytes = max_bytes
         self.seed = seed
-        self.cpu = cpu
+        self.clock = clock
         self.off = ""
         self._own, self._champions = (Validation(model=name, heads=self.heads, window=window) for name in (CHALLENGER, _CHAMPION))
         self._models: dict[str, base.Classifier] = {}
         self._offered = self._taken = 0
+        self._looked_at = clock()
         self._saved_s = self._earned_s = self._cost_s = 0.0
         self._learned_s = self._pickle_s = 0.0
         self._pickle = b""
         self._guarded(self._make)
 
-    def learn(self, lessons: Sequence[Lesson], champion_s: float) -> None:
-        """Predict, validate and learn some of the lessons.
-
-        Parameters
-        ----------
-        lessons
-            In their order.
-        champion_s
-            Processor seconds that the champion took for them.
-        """
-        if lessons and not self.off:
-            self._guarded(lambda: self._learn(lessons, champion_s))
-            for validation in (self._own, self._champions):
-                validation.settle()
+    def learn(self, lessons: Sequence[Lesson]) -> None:
+        """Predict, validate and learn some of the lessons, in their order."""
+        if not lessons or self.off:
+            return
+        began = self.clock()
+        earned_s, self._looked_at = self.share * (began - self._looked_at), began
+        self._saved_s = min(self._saved_s + earned_s, _MOST_SAVED_S)
+        self._earned_s = _mean(self._earned_s, earned_s / len(lessons))
+        before = self._taken
+        self._guarded(lambda: self._learn(lessons, began))
+        for validation in (self._own, self._champions):
+            validation.settle()
+        spent_s = self.clock() - began
+        self._saved_s -= spent_s
+        self._learned_s += spent_s
+        if self._taken > before:
+            self._cost_s = _mean(self._cost_s, spent_s / (self._taken - before))
 
     def metrics(self, as_of_ms: int) -> list[LearningMetrics]:
         """Return its metrics beside the champion's on the same predictions; without figures if it was off from the start."""
@@ -154,21 +157,14 @@ class Challenger:
         for head in self.heads:
             self._models[head] = of_river(_CLASSIFIER, self.estimator, self.params, seed=self.seed)
 
-    def _learn(self, lessons: Sequence[Lesson], champion_s: float) -> None:
-        earned_s = self.share * champion_s / len(lessons)
-        self._earned_s = _mean(self._earned_s, earned_s)
-        self._saved_s = min(self._saved_s + self.share * champion_s, _MOST_SAVED_S)
-        stride = math.ceil(self._cost_s / self._earned_s) if self._earned_s > 0 else 1
-        for lesson in lessons:
-            self._offered += 1
-            if self._saved_s < 0 or self._offered % max(1, stride):
-                continue
-            began = self.cpu()
+    def _learn(self, lessons: Sequence[Lesson], began: float) -> None:
+        stride = max(1, math.ceil(self._cost_s / self._earned_s)) if self._earned_s > 0 else 1
+        first = -self._offered % stride
+        self._offered += len(lessons)
+        for lesson in lessons[first::stride]:
+            if self.clock() - began > self._saved_s:
+                return
             self._take(lesson)
-            spent_s = self.cpu() - began
-            self._saved_s -= spent_s
-            self._learned_s += spent_s
-            self._cost_s = _mean(self._cost_s, spent_s)
 
     def _take(self, lesson: Lesson) -> None:
         self._taken += 1
@@ -218,9 +214,9 @@ class Challenger:
             self._guarded(self._unpickle_models)
 
     def _pickle_models(self) -> None:
-        began = self.cpu()
+        began = self.clock()
         self._pickle = pickle.dumps(self._models)
-        self._pickle_s = self.cpu() - began
+        self._pickle_s = self.clock() - began
         self._saved_s -= self._pickle_s
         self._learned_s = 0.0
         if len(self._pickle) > self.max_bytes:

@@ -127,13 +127,12 @@ class OnlineRanking(StreamOperator[LabelledExample, Learned]):
 
     def on_batch(self, batch: Sequence[LabelledExample]) -> list[Learned]:
         """Learn from examples in order; return the changes of the losses that show."""
-        began = self.challenger.cpu() if self.challenger is not None else 0.0
         for example in batch:
             self._take_in(example)
         alarms: list[Learned] = [*self.validation.settle()]
         if self.challenger is not None:
             lessons, self._lessons = self._lessons, []
-            self.challenger.learn(lessons, self.challenger.cpu() - began)
+            self.challenger.learn(lessons)
         return alarms
 
     def on_time(self, now_ms: int) -> list[Learned]:
