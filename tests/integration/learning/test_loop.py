@@ -139,5 +139,6 @@ def test_kills_of_labels_and_learning_lose_no_example_and_change_no_weight(world
     print(f"\n{len(records)} records, {len(expected)} examples, {len(versions)} weights; memory in MB {memory}")
     challengers = [one for one in map(metrics_of, read_all(world.settings, "learning.metrics")) if one.model == "challenger"]
     assert challengers and all(one.off is None for one in challengers)
-    assert all(megabytes < 150 for megabytes in memory.values())
+    # river brings scipy along, some 70 MB.
+    assert memory["labels"] < 150 and memory["learning"] < 250
     assert [parts["labels"].stop(), parts["learning"].stop()] == [0, 0]
