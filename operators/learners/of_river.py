@@ -39,8 +39,9 @@ def of_river(kind: type[Kind], name: str, params: Mapping[str, Any], *, seed: in
 
     Examples
     --------
-    >>> of_river(base.Classifier, "river.linear_model.LogisticRegression", {"optimizer": {"river.optim.AdaGrad": {}}}).optimizer
-    AdaGrad({'lr': 0.1, 'eps': 1e-08})
+    >>> model = of_river(base.Classifier, "river.linear_model.LogisticRegression", {"optimizer": {"river.optim.AdaGrad": {"eps": 1e-6}}})
+    >>> model.optimizer.eps
+    1e-06
     """
     found = _class(name)
     if not issubclass(found, kind) or inspect.isabstract(found):
