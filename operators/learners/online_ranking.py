@@ -216,13 +216,10 @@ class OnlineRanking(StreamOperator[LabelledExample, Learned]):
             return
         labels = [example.labels.get(head) for head in LOGISTIC_HEADS]
         known = np.array([np.nan if label is None else label for label in labels], dtype=np.float64)
-        predicted = self._model.heads.learn_row(np.append(row, 1.0), known).tolist()
-        moment = (self._taken_in, self._outcome_ms)
-        for head, p, label in zip(LOGISTIC_HEADS, predicted, labels, strict=True):
-            if label is not None:
-                self.validation.add(head, (p,), 0 if label else -1, moment)
+        predicted = self._model.heads.learn_row(np.append(row, 1.0), known)
+        self.validation.add_row(LOGISTIC_HEADS, predicted, known, (self._taken_in, self._outcome_ms))
         if self.challenger is not None:
-            self._lessons.append(Lesson(row=row, labels=labels, predicted=predicted))
+            self._lessons.append(Lesson(row=row, labels=labels, predicted=predicted.tolist()))
 
     def _learn_choice(self, rows: list[NDArray[np.float32]]) -> None:
         if len(rows) < 2 or self._model is None:

@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from operators.drift import LossChange
 from operators.metrics.window import ProgressiveWindow
 from schemas.learning import DriftAlarm, LearningMetrics
+
+Floats = NDArray[np.float64]
 
 Moment = tuple[int, int]
 """The number of an example, and the newest outcome at that time: epoch milliseconds."""
@@ -28,7 +33,7 @@ class Validation:
     """Keeps for each head what was predicted before it was learned, and says when its loss changed.
 
     The loss is the squared error, which lies in [0, 1] as ADWIN's bound asks: (p - y)² of one prediction, half the sum of them
-    over the items of a choice. What is added counts once it is settled: a batch at a time costs a fifth of one by one.
+    over the items of a choice. What is added counts once it is settled.
 
     Parameters
     ----------
@@ -59,6 +64,8 @@ class Validation:
         self._windows = {head: ProgressiveWindow(size=window) for head in heads}
         self._changes = {head: LossChange(detector=detector, params=params) for head in heads} if detector else {}
         self._new = {head: _New() for head in heads}
+        self._row_heads: Sequence[str] = ()
+        self._rows: list[tuple[Floats, Floats, Moment]] = []
 
     def add(self, head: str, predicted: Sequence[float], chosen: int, moment: Moment) -> None:
         """Take in the probabilities of a choice, or of one item, and the place of what happened, -1 for nothing."""
@@ -74,8 +81,30 @@ class Validation:
             new.y += [place == chosen for place in range(len(predicted))]
             new.losses.append((sum(p * p for p in predicted) - 2 * predicted[chosen] + 1) / 2)
 
+    def add_row(self, heads: Sequence[str], predicted: Floats, labels: Floats, moment: Moment) -> None:
+        """Take in one item: the probability of each of these heads and 0, 1 or nan (not known), shape (n_heads,); always the same heads."""
+        self._row_heads = heads
+        self._rows.append((predicted, labels, moment))
+
+    def _spread(self) -> None:
+        """Give the rows to their heads, a column at a time."""
+        if not self._rows:
+            return
+        p, y = np.array([one[0] for one in self._rows]), np.array([one[1] for one in self._rows])
+        moments = [one[2] for one in self._rows]
+        losses, known = (p - y) ** 2, ~np.isnan(y)
+        for place, head in enumerate(self._row_heads):
+            there, new = known[:, place], self._new[head]
+            if there.any():
+                new.p += p[there, place].tolist()
+                new.y += (y[there, place] > 0).tolist()
+                new.losses += losses[there, place].tolist()
+                new.moments += moments if there.all() else [moments[one] for one in np.flatnonzero(there).tolist()]
+        self._rows = []
+
     def settle(self) -> list[DriftAlarm]:
         """Take what was added into account, all of it at once; return the changes that show, in the order of their moments."""
+        self._spread()
         found: list[tuple[Moment, str, float, float]] = []
         for head, new in self._new.items():
             if not new.p:

@@ -18,7 +18,7 @@ class ProgressiveWindow:
     """The last predictions of one head and what happened, in a ring; river's metrics are fed with it when they are read.
 
     So a prediction costs two array writes, and a reading of 5,000 predictions 6 ms (measured on one noisy core). Kept up to date with
-    each prediction, `river.utils.Rolling(LogLoss)` alone would take 4 µs of the 15 µs that a row takes to be learned.
+    each prediction, `river.utils.Rolling(LogLoss)` alone takes 4 µs a prediction.
 
     Parameters
     ----------
