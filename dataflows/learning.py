@@ -1,33 +1,32 @@
-"""learning.examples → predict, validate, learn → models.online, learning.metrics."""
+"""learning.examples → predict, validate, learn → models.online, learning.metrics, learning.drift."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.inputs import Source
-from bytewax.operators import KeyedStream, StatefulBatchLogic
+from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
 from dataflows.decoding import decode_batch
 from dataflows.kafka import Batch, KafkaSink, KafkaSource, Outgoing, send
+from dataflows.learner import Learner
+from dataflows.learning_metrics import Show, shown
 from dataflows.newest import newest_version
 from dataflows.part import Count, Part, run_part
-from operators.base import State
-from operators.learners.online_ranking import OnlineRanking
+from operators.learners.challenger import Challenger
+from operators.learners.online_ranking import Learned, OnlineRanking
+from operators.learners.ranking_model import LOGISTIC_HEADS
 from operators.ranking.features import FEATURE_SET, INITIAL, NAMES
 from schemas.codec import encode
-from schemas.learning import LabelledExample, LearningMetrics, OnlineWeights
+from schemas.learning import DriftAlarm, LabelledExample, OnlineWeights
+from schemas.settings import Settings
 
 MODEL = "online"
-TICK = timedelta(milliseconds=100)
-
-Learned = OnlineWeights | LearningMetrics
 
 
 def build(
@@ -37,7 +36,9 @@ def build(
     make: Callable[[], OnlineRanking],
     weights_topic: str,
     metrics_topic: str,
+    drift_topic: str,
     count: Count,
+    show: Show = lambda _: None,
     now: Callable[[], float] = time.time,
 ) -> Dataflow:
     """Wire the flow between its ends.
@@ -45,13 +46,15 @@ def build(
     Parameters
     ----------
     source, sink
-        Batches of examples in, weights and metrics out.
+        Batches of examples in, weights, metrics and alarms out.
     make
         Makes the learner.
-    weights_topic, metrics_topic
+    weights_topic, metrics_topic, drift_topic
         Where they go.
     count
         Counts examples by what became of them; `records` is all that is read.
+    show
+        Looks at the learner after each batch.
     now
         The clock, epoch seconds; it paces what goes out, not what is learned.
     """
@@ -63,64 +66,66 @@ def build(
         _, one = keyed
         if isinstance(one, OnlineWeights):
             return Outgoing(weights_topic, one.model.encode(), encode(one))
-        return Outgoing(metrics_topic, f"{one.model}/{one.head}".encode(), encode(one))
+        return Outgoing(drift_topic if isinstance(one, DriftAlarm) else metrics_topic, f"{one.model}/{one.head}".encode(), encode(one))
 
     flow = Dataflow("learning")
     batches: Stream[Batch] = op.input("in", flow, source)
     examples: KeyedStream[list[LabelledExample]] = op.flat_map("decode", batches, examples_of)
-    learned: KeyedStream[Learned] = op.stateful_batch("learn", examples, lambda state: Learner(make(), count, now, state))
+    learned: KeyedStream[Learned] = op.stateful_batch("learn", examples, lambda state: Learner(make(), count, show, now, state))
     out: Stream[Outgoing] = op.map("encode", learned, outgoing)
     send("out", out, sink)
     return flow
 
 
-class Learner(StatefulBatchLogic[list[LabelledExample], Learned, State]):
-    """The one learner; after examples it asks every 100 ms whether weights or metrics are due."""
-
-    def __init__(self, ranking: OnlineRanking, count: Count, now: Callable[[], float], state: State | None) -> None:
-        self.ranking = ranking
-        self.count = count
-        self.now = now
-        if state is not None:
-            ranking.restore(state)
-        self._counted = Counter(ranking.counts)
-
-    def on_batch(self, values: list[list[LabelledExample]]) -> tuple[list[Learned], bool]:
-        """Learn from what came."""
-        for examples in values:
-            self.ranking.on_batch(examples)
-        for name, number in (self.ranking.counts - self._counted).items():
-            self.count(name, number)
-        self._counted = Counter(self.ranking.counts)
-        return self.on_notify()
-
-    def on_notify(self) -> tuple[list[Learned], bool]:
-        """Return what is due."""
-        return self.ranking.on_time(int(self.now() * 1000)), StatefulBatchLogic.RETAIN
-
-    def notify_at(self) -> datetime | None:
-        """Return the next tick, or None when nothing has changed."""
-        return datetime.now(UTC) + TICK if self.ranking.has_news else None
-
-    def snapshot(self) -> State:
-        """Return the learner's state."""
-        return self.ranking.snapshot()
+def challenger_of(settings: Settings) -> Challenger | None:
+    """Return what the settings name to learn beside the champion, if anything."""
+    if not settings.challenger:
+        return None
+    return Challenger(
+        estimator=settings.challenger,
+        params=settings.challenger_params,
+        heads=LOGISTIC_HEADS,
+        features=NAMES,
+        share=settings.challenger_share,
+        seed=settings.seed,
+        clock=time.monotonic,
+    )
 
 
 def flow(part: Part) -> Dataflow:
     """Return the flow between Kafka topics."""
-    examples, weights, metrics = part.topic("learning.examples"), part.topic("models.online"), part.topic("learning.metrics")
+    examples, weights = part.topic("learning.examples"), part.topic("models.online")
+    metrics, drift = part.topic("learning.metrics"), part.topic("learning.drift")
     are_there = part.wait_for_topics()
     count = part.count_by(part.counter("examples", "What became of labelled examples.", ["what"]))
-    connection = part.settings.kafka()
+    settings = part.settings
+    connection = settings.kafka()
     published = newest_version(connection, weights, MODEL) if are_there else 0
     source = KafkaSource(connection, [examples], group=part.group, shutdown=part.shutdown)
     part.watch_lag(source.lag)
 
     def make() -> OnlineRanking:
-        return OnlineRanking(feature_set=FEATURE_SET, names=NAMES, initial=INITIAL, model=MODEL, published=published)
+        return OnlineRanking(
+            feature_set=FEATURE_SET,
+            names=NAMES,
+            initial=INITIAL,
+            model=MODEL,
+            detector=settings.drift_detector.removeprefix("none"),
+            detector_params=settings.drift_params,
+            challenger=challenger_of(settings),
+            published=published,
+        )
 
-    return build(source, KafkaSink(connection, sizes=part.sizes), make=make, weights_topic=weights, metrics_topic=metrics, count=count)
+    return build(
+        source,
+        KafkaSink(connection, sizes=part.sizes),
+        make=make,
+        weights_topic=weights,
+        metrics_topic=metrics,
+        drift_topic=drift,
+        count=count,
+        show=shown(part),
+    )
 
 
 def main() -> None:

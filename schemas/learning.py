@@ -69,7 +69,11 @@ class Objective(Message, frozen=True, kw_only=True):
 
 
 class LearningMetrics(Message, frozen=True, kw_only=True):
-    """Progressive validation of one head: each example predicted before it was learned (`learning.metrics`; key: `model/head`)."""
+    """Progressive validation of one head: each example predicted before it was learned (`learning.metrics`; key: `model/head`).
+
+    The model `challenger` is an `estimator` of river that learns beside the champion. It is shown the share `sampled` of the examples,
+    and `champion_auc` and `champion_log_loss` are the champion's on the same predictions. `off` says why it learns no more.
+    """
 
     TYPE: ClassVar[str] = "penstock.learning.metrics"
 
@@ -82,3 +86,25 @@ class LearningMetrics(Message, frozen=True, kw_only=True):
     auc: float | None
     log_loss: float
     calibration: float
+    estimator: str | None = None
+    sampled: float | None = None
+    champion_auc: float | None = None
+    champion_log_loss: float | None = None
+    off: str | None = None
+
+
+class DriftAlarm(Message, frozen=True, kw_only=True):
+    """The loss of a head has changed (`learning.drift`; key: `model/head`; repeats after a crash fold by `examples`).
+
+    `before` and `after` are mean squared errors of what was predicted before it was learned, `examples` how many predictions there were.
+    """
+
+    TYPE: ClassVar[str] = "penstock.learning.drift"
+
+    model: str
+    head: str
+    detector: str
+    at_ms: int
+    examples: int
+    before: float
+    after: float

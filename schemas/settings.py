@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, Json, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.feed import DEFAULT_AGE
@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     checkpoints: str = ""
     default_age: int = Field(default=DEFAULT_AGE, ge=0)
     reply_topics: str = ""
+    drift_detector: Literal["ADWIN", "PageHinkley", "none"] = "ADWIN"
+    drift_params: Json[dict[str, Any]] = Field(default="{}", validate_default=True)
+    challenger: str = Field(default="", pattern=r"^(river(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*)?$")
+    challenger_params: Json[dict[str, Any]] = Field(default="{}", validate_default=True)
+    challenger_share: float = Field(default=0.2, gt=0, le=1)
 
     @field_validator("reply_topics")
     @classmethod

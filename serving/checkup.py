@@ -44,8 +44,10 @@ def _of_setting(name: str, error: ConfigError) -> Finding:
 
 
 def silent(warning: str) -> Finding:
-    """Return a finding about the data: everything runs, and something is missing all the same."""
-    return Finding(name="data", ok=True, found=warning, wanted="", fix="see the table of interactions in docs/contracts.md")
+    """Return a finding about the data or the learner: everything runs, and something is missing or worse all the same."""
+    return Finding(
+        name="data", ok=True, found=warning, wanted="", fix="see docs/operate.md, and the table of interactions in docs/contracts.md"
+    )
 
 
 def _kafka(settings: Settings) -> list[Finding]:

@@ -1,9 +1,10 @@
-"""What stays silent in the data although every part runs, or is not known: read from the metrics of ingest."""
+"""What stays silent in the data, is not known of it, or went wrong in learning although every part runs: read from their metrics."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 LEAST_EVENTS = 100
 """Fewer events say nothing yet; its counters begin at 0 whenever ingest starts."""
@@ -14,6 +15,8 @@ _INGEST = "penstock_ingest_"
 _SIGNALS = "penstock_ingest_signals_total"
 _CATALOGUE = "penstock_ingest_catalogue"
 _HORIZON = "penstock_ingest_id_horizon_seconds"
+_ROSE = "penstock_learning_loss_rose_seconds"
+_CHALLENGER_OFF = "penstock_learning_challenger_off"
 _SAMPLE = re.compile(r'^(?P<name>[a-zA-Z0-9_:]+)(?:\{(?P<label>[a-z_]+)="(?P<value>[^"]*)"\})? (?P<number>\S+)')
 
 Samples = Mapping[tuple[str, str], float]
@@ -32,8 +35,8 @@ def samples(exposition: str) -> dict[tuple[str, str], float]:
 
 
 def silences(found: Samples) -> list[str]:
-    """Return, for people, what is missing in the events and the catalogue, and what that makes impossible."""
-    said = _about_videos(found)
+    """Return, for people, what is missing in the events and the catalogue and what that makes impossible, and what learning has to say."""
+    said = [*_about_videos(found), *_about_learning(found)]
     events = found.get((_SIGNALS, "events"), 0.0)
     if events >= LEAST_EVENTS:
         said += [f"none of {events:,.0f} events {text}" for signal, text in _EVENTS if found.get((_SIGNALS, signal)) == 0]
@@ -62,3 +65,9 @@ def _about_videos(found: Samples) -> list[str]:
     if videos is not None and found.get((_CATALOGUE, "with_category")) == 0:
         return [f"none of {videos:,.0f} videos has a category: trending by category stays empty"]
     return []
+
+
+def _about_learning(found: Samples) -> list[str]:
+    rose = [(head, datetime.fromtimestamp(at_s, UTC)) for (name, head), at_s in found.items() if name == _ROSE and at_s > 0]
+    said = [f"loss of head {head} rose at {at:%Y-%m-%d %H:%M:%S}Z and has not fallen since: see `penstock models`" for head, at in rose]
+    return said + [f"the challenger is switched off: {reason}" for (name, reason) in found if name == _CHALLENGER_OFF]

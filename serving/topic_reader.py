@@ -212,10 +212,13 @@ class TopicReader:
         return [message for message in messages if message.error() is None or _is_end(message)]
 
 
-def read_topic(settings: Settings, topic: str) -> Iterator[Message]:
-    """Yield the records of a topic, up to its end as it is now; raises as `TopicReader` does."""
+def read_topic(settings: Settings, topic: str, *, last: int | None = None) -> Iterator[Message]:
+    """Yield the records of a topic, up to its end as it is now, or the last so many of each partition; raises as `TopicReader` does."""
     with TopicReader(settings, [topic]) as reader:
-        for _, message in reader.advance():
+        ranges = reader.ranges(topic)
+        if last is not None:
+            ranges = [replace(one, start=max(one.start, one.end - last)) for one in ranges]
+        for _, message in reader.read(ranges):
             yield message
 
 

@@ -18,6 +18,14 @@ def choice_of(example: LabelledExample) -> str | None:
     return taken if found else None
 
 
+def row_of(example: LabelledExample, n_features: int) -> NDArray[np.float32] | None:
+    """Return the features of an example, shape (n_features,), or None if they are of another number or not finite."""
+    if len(example.features) != 4 * n_features:
+        return None
+    row = np.frombuffer(example.features, dtype=np.float32)
+    return row if np.isfinite(row).all() else None
+
+
 class OpenChoices:
     """Keeps the rows of items passed over until the item taken comes; labels writes it last.
 

@@ -11,35 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.base import Example, State, StreamOperator
-from operators.learners.adagrad_choice import AdaGradChoice
-from operators.learners.adagrad_heads import AdaGradHeads
-from operators.learners.choices import OpenChoices, choice_of, sample
+from operators.learners.challenger import Challenger, Lesson
+from operators.learners.choices import OpenChoices, choice_of, row_of, sample
+from operators.learners.ranking_model import LOGISTIC_HEADS, TAKEN, RankingModel
 from operators.learners.seen_ids import SeenIds
 from operators.learners.standard import Standard
-from operators.metrics.window import ProgressiveWindow
-from schemas.learning import HEADS, LabelledExample, LearningMetrics, OnlineWeights
+from operators.learners.validation import Validation
+from schemas.learning import DriftAlarm, LabelledExample, LearningMetrics, OnlineWeights
 
-TAKEN = "taken"
-BIAS = "bias"
-"""The column of ones."""
-LOGISTIC_HEADS = tuple(head for head in HEADS if head != TAKEN)
+Learned = OnlineWeights | LearningMetrics | DriftAlarm
 
+_LINEAR = "river.linear_model.LogisticRegression"
 _MS = timedelta(milliseconds=1)
 
 
-class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetrics]):
+class OnlineRanking(StreamOperator[LabelledExample, Learned]):
     """Learns the ranker's heads from examples, each predicted before it is learned.
 
-    `taken` is a choice among items of one answer (`AdaGradChoice`), every other head a logistic regression (`AdaGradHeads`) on items
-    that were seen. They learn in standardised features; the weights that go out are for the features as served, less the
-    initial ones, because the ranker adds those: w = w_z / sd - initial, bias = b_z - Σ w · mean.
+    What it learns is a `RankingModel`, from the time on that the scale of the features is known; `taken` from each item that was taken with
+    those passed over, the other heads from the items that were seen.
 
-    Weights depend on the order of the examples, and on nothing else. Repeats fold by example id. What is not finite, of another
-    size or of another feature set is counted in `counts` and skipped. The snapshot of another feature set is not learned on from: its
-    weights belong to other columns.
-
-    Measured on one noisy core with 29 features: 36 µs for an item that was seen (six heads, a metric window each), 8 µs for one that was
-    passed over, 44 µs for one that was taken out of 21.
+    Weights depend on the order of the examples, and on nothing else. Repeats fold by example id. What is not finite, of another size or of
+    another feature set is counted in `counts` and skipped; a snapshot of another feature set is not learned on from.
 
     Parameters
     ----------
@@ -62,7 +55,11 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
     max_ids, max_choices
         Example ids remembered, and choices kept open.
     weights_every, metrics_every
-        Shortest time between two sets of weights, or of metrics.
+        Shortest time between two of them.
+    detector, detector_params
+        What watches the loss of each head, see `operators.drift.LossChange`; without a name nothing does.
+    challenger
+        Learns beside it from the items that were seen, its binary heads only.
     published
         Greatest version on the topic when this process started; versions up to it are not sent again, and a learner that
         starts from nothing counts on from it.
@@ -94,6 +91,9 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
         max_choices: int = 1_000,
         weights_every: timedelta = timedelta(milliseconds=500),
         metrics_every: timedelta = timedelta(seconds=5),
+        detector: str = "ADWIN",
+        detector_params: Mapping[str, Any] | None = None,
+        challenger: Challenger | None = None,
         published: int = 0,
     ) -> None:
         self.feature_set = feature_set
@@ -110,6 +110,9 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
         self.max_choices = max_choices
         self.weights_every = weights_every
         self.metrics_every = metrics_every
+        self.detector = detector
+        self.detector_params = detector_params
+        self.challenger = challenger
         self.published = published
         self.counts: Counter[str] = Counter()
         self._base = published
@@ -118,20 +121,24 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
         self._seen = SeenIds(max_ids=max_ids)
         self._choices = OpenChoices(max_open=max_choices)
         self._standard = Standard(n_features=len(self.names), warm_up=warm_up)
-        self._windows = {head: ProgressiveWindow(size=window) for head in (TAKEN, *LOGISTIC_HEADS)}
-        self._heads: AdaGradHeads | None = None
-        self._choice: AdaGradChoice | None = None
+        self.validation = Validation(model=model, heads=(TAKEN, *LOGISTIC_HEADS), window=window, detector=detector, params=detector_params)
+        self._lessons: list[Lesson] = []
+        self._model: RankingModel | None = None
 
-    def on_batch(self, batch: Sequence[LabelledExample]) -> list[OnlineWeights | LearningMetrics]:
-        """Learn from examples in order; what comes of it is due later."""
+    def on_batch(self, batch: Sequence[LabelledExample]) -> list[Learned]:
+        """Learn from examples in order; return the changes of the losses that show."""
         for example in batch:
             self._take_in(example)
-        return []
+        alarms: list[Learned] = [*self.validation.settle()]
+        if self.challenger is not None:
+            lessons, self._lessons = self._lessons, []
+            self.challenger.learn(lessons)
+        return alarms
 
-    def on_time(self, now_ms: int) -> list[OnlineWeights | LearningMetrics]:
+    def on_time(self, now_ms: int) -> list[Learned]:
         """Return weights and metrics if they have changed and enough time has passed since the last ones."""
-        out: list[OnlineWeights | LearningMetrics] = []
-        if self._taken_in > self._weights_at and now_ms >= self._weights_due_ms and self._choice is not None:
+        out: list[Learned] = []
+        if self._taken_in > self._weights_at and now_ms >= self._weights_due_ms and self._model is not None:
             self._weights_at, self._weights_due_ms = self._taken_in, now_ms + self.weights_every // _MS
             if self.version > self.published:
                 out.append(self.weights(now_ms))
@@ -143,7 +150,7 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
     @property
     def has_news(self) -> bool:
         """Whether something will be due as time passes."""
-        return self._taken_in > min(self._weights_at if self._choice is not None else self._taken_in, self._metrics_at)
+        return self._taken_in > min(self._weights_at if self._model is not None else self._taken_in, self._metrics_at)
 
     @property
     def version(self) -> int:
@@ -158,26 +165,13 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
             feature_set=self.feature_set,
             updated_ms=now_ms,
             examples=self._taken_in,
-            heads={head: weights.astype(np.float32).tobytes() for head, weights in self._raw_weights()},
+            heads={head: weights.astype(np.float32).tobytes() for head, weights in (() if self._model is None else self._model.weights())},
         )
 
     def metrics(self) -> list[LearningMetrics]:
-        """Return the metrics of each head that has been validated."""
-        return [
-            LearningMetrics(
-                model=self.model,
-                head=head,
-                as_of_ms=self._outcome_ms,
-                window=len(window),
-                examples=window.seen,
-                positives=window.positives,
-                auc=window.auc,
-                log_loss=window.log_loss,
-                calibration=window.calibration if window.positives else 0.0,
-            )
-            for head, window in self._windows.items()
-            if window.seen
-        ]
+        """Return the metrics of each head that has been validated, and the challenger's."""
+        own = self.validation.metrics(self._outcome_ms)
+        return own if self.challenger is None else [*own, *self.challenger.metrics(self._outcome_ms)]
 
     def _take_in(self, example: LabelledExample) -> None:
         if not self._seen.admits(example.example_id):
@@ -188,14 +182,14 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
         if example.feature_set != self.feature_set:
             self.counts["other_feature_set"] += 1
             return
-        row = np.frombuffer(example.features, dtype=np.float32) if len(example.features) == 4 * len(self.names) else None
-        if row is None or not np.isfinite(row).all():
+        row = row_of(example, len(self.names))
+        if row is None:
             self.counts["unfit"] += 1
             return
         if not self._standard.is_fixed:
             self.counts["warm_up"] += 1
             if self._standard.see(row.astype(np.float64)):
-                self._begin()
+                self._model = self._begin()
             return
         taken = choice_of(example)
         if taken is not None:
@@ -206,53 +200,35 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
         if example.labels.get(TAKEN):
             self._learn_choice([*self._choices.take(example.example_id), row])
 
-    def _begin(self) -> None:
-        prior = dict(zip(self.names, self._prior(TAKEN)[:-1].tolist(), strict=True))
-        self._choice = AdaGradChoice(prior=prior, lr=self.lr, start=self.choice_start, l2=self.l2)
-        self._heads = AdaGradHeads(
-            heads=LOGISTIC_HEADS,
-            features=(*self.names, BIAS),
-            prior=np.array([self._prior(head) for head in LOGISTIC_HEADS]),
+    def _begin(self) -> RankingModel:
+        return RankingModel(
+            names=self.names,
+            initial=self.initial,
+            standard=self._standard,
             lr=self.lr,
-            start=self.logistic_start,
+            choice_start=self.choice_start,
+            logistic_start=self.logistic_start,
             l2=self.l2,
         )
 
-    def _prior(self, head: str) -> NDArray[np.float64]:
-        raw = self.initial.get(head, np.zeros(len(self.names) + 1))
-        return np.append(raw[:-1] * self._standard.deviation, raw[-1] + float(raw[:-1] @ self._standard.mean))
-
     def _learn_seen(self, example: LabelledExample, row: NDArray[np.float64]) -> None:
-        if self._heads is None:
+        if self._model is None:
             return
         labels = [example.labels.get(head) for head in LOGISTIC_HEADS]
         known = np.array([np.nan if label is None else label for label in labels], dtype=np.float64)
-        predicted = self._heads.learn_row(np.append(row, 1.0), known).tolist()
-        for head, p, label in zip(LOGISTIC_HEADS, predicted, labels, strict=True):
-            if label is not None:
-                self._windows[head].add(p, bool(label))
+        predicted = self._model.heads.learn_row(np.append(row, 1.0), known)
+        self.validation.add_row(LOGISTIC_HEADS, predicted, known, (self._taken_in, self._outcome_ms))
+        if self.challenger is not None:
+            self._lessons.append(Lesson(row=row, labels=labels, predicted=predicted.tolist()))
 
     def _learn_choice(self, rows: list[NDArray[np.float32]]) -> None:
-        if len(rows) < 2 or self._choice is None:
+        if len(rows) < 2 or self._model is None:
             self.counts["no_choice"] += 1
             return
         self.counts["choices"] += 1
         chosen = len(rows) - 1
-        predicted = self._choice.learn_choice(self._standard.of(np.array(rows, dtype=np.float64)), chosen).tolist()
-        for place, p in enumerate(predicted):
-            self._windows[TAKEN].add(p, place == chosen)
-
-    def _raw_weights(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        mean, deviation = self._standard.mean, self._standard.deviation
-        zero = np.zeros(len(self.names) + 1)
-        if self._choice is not None:
-            # A bias is the same for all items of an answer: the choice says nothing of it, and the initial one stays.
-            yield TAKEN, np.append(self._choice.weights / deviation - self.initial.get(TAKEN, zero)[:-1], 0.0)
-        if self._heads is not None:
-            for head, model in self._heads.models.items():
-                weights = model.weights
-                raw = weights[:-1] / deviation
-                yield head, np.append(raw, weights[-1] - float(raw @ mean)) - self.initial.get(head, zero)
+        predicted = self._model.choice.learn_choice(self._standard.of(np.array(rows, dtype=np.float64)), chosen).tolist()
+        self.validation.add(TAKEN, predicted, chosen, (self._taken_in, self._outcome_ms))
 
     def snapshot(self) -> State:
         """Return all that was learned and seen."""
@@ -268,9 +244,9 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
             "seen": self._seen.dump(),
             "choices": self._choices.dump(),
             "standard": self._standard.dump(),
-            "windows": {head: window.dump() for head, window in self._windows.items()},
-            "choice": None if self._choice is None else self._choice.dump(),
-            "heads": None if self._heads is None else self._heads.dump(),
+            **self.validation.dump(),
+            "challenger": None if self.challenger is None else self.challenger.dump(),
+            **({"choice": None, "heads": None} if self._model is None else self._model.dump()),
         }
 
     def restore(self, state: State) -> None:
@@ -287,19 +263,26 @@ class OnlineRanking(StreamOperator[LabelledExample, OnlineWeights | LearningMetr
         self.counts = Counter(state["counts"])
         self._choices.load(state["choices"])
         self._standard.load(state["standard"])
-        for head, window in state["windows"].items():
-            self._windows[head].load(window)
+        self.validation.load(state)
+        if self.challenger is not None and state.get("challenger") is not None:
+            self.challenger.load(state["challenger"])
         if self._standard.is_fixed:
-            self._begin()
-        if self._choice is not None and self._heads is not None:
-            self._choice.load(state["choice"])
-            self._heads.load(state["heads"])
+            self._model = self._begin()
+            self._model.load(state)
 
     @classmethod
     def examples(cls) -> Iterator[Example[Any, Any]]:
-        """Yield choices and views with repeats, a stranger's feature set and a value that is not finite."""
+        """Yield choices and views with repeats, strangers and what is not finite; then with alarms and a challenger."""
+        small: dict[str, Any] = {"feature_set": "small", "names": ("a", "b"), "warm_up": 4}
+        yield Example(make=lambda: cls(initial={TAKEN: np.array([1.0, 0.0, 0.0], np.float32)}, **small), events=sample(), finish_ms=10_000)
         yield Example(
-            make=lambda: cls(feature_set="small", names=("a", "b"), initial={TAKEN: np.array([1.0, 0.0, 0.0], np.float32)}, warm_up=4),
+            make=lambda: cls(
+                initial={},
+                detector="PageHinkley",
+                detector_params={"min_instances": 3, "threshold": 0.1},
+                challenger=Challenger(estimator=_LINEAR, heads=LOGISTIC_HEADS, features=("a", "b")),
+                **small,
+            ),
             events=sample(),
             finish_ms=10_000,
         )

@@ -74,6 +74,15 @@ class Standard:
         """Return rows on the common scale, shape (..., n_features)."""
         return (rows - self._mean) / self._deviation
 
+    def scaled(self, weights: Floats) -> Floats:
+        """Return what weights for features as they come, the bias last, are for the common scale: w sd, bias + Σ w · mean."""
+        return np.append(weights[:-1] * self._deviation, weights[-1] + float(weights[:-1] @ self._mean))
+
+    def raw(self, weights: Floats) -> Floats:
+        """Return what weights for the common scale, the bias last, are for features as they come: w / sd, bias - Σ w · mean."""
+        raw = weights[:-1] / self._deviation
+        return np.append(raw, weights[-1] - float(raw @ self._mean))
+
     def dump(self) -> dict[str, Any]:
         """Return what was seen, as plain data."""
         return {

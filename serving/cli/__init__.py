@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "topics": Command("serving.cli.topics", "plan, apply, list, tail"),
     "schema": Command("serving.cli.schema", "export the contracts as JSON Schema and AsyncAPI"),
     "dlq": Command("serving.cli.dlq", "dead letters: list, show, retry, purge"),
+    "models": Command("serving.cli.models", "how well the heads are predicted, a challenger beside them, when losses changed"),
     "moderate": Command("serving.cli.control", "take a video or a creator out of every feed, let it back, list what is blocked"),
     "objective": Command("serving.cli.control", "show or set what the ranker maximises"),
 }

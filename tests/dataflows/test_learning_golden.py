@@ -72,6 +72,7 @@ def run(records: list[Recorded], size: int) -> dict[str, Any]:
         make=lambda: OnlineRanking(feature_set="small", names=("a", "b", "c"), initial=INITIAL, warm_up=20, window=100),
         weights_topic="models.online",
         metrics_topic="learning.metrics",
+        drift_topic="learning.drift",
         count=count,
         now=lambda: counts["records"] * RECORD_S,
     )

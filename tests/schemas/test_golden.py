@@ -213,6 +213,7 @@ EXAMPLES: tuple[Message, ...] = (
     learning.LearningMetrics(
         model="online", head="like", as_of_ms=NOW, window=1_000, examples=900, positives=90, auc=0.75, log_loss=0.25, calibration=1.01
     ),
+    learning.DriftAlarm(model="online", head="like", detector="ADWIN", at_ms=NOW, examples=4_096, before=0.031_25, after=0.0625),
     DeadLetter(
         reason=ReasonCode.FUTURE_DATED,
         expected="a time up to 5 minutes ahead",

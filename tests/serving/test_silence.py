@@ -72,3 +72,21 @@ def test_a_catalogue_without_categories_and_a_short_memory_are_named() -> None:
     assert about_videos.startswith("none of 12 videos has a category")
     assert about_ids.startswith("event ids are remembered for 2.0 h only")
     assert said(FINE, {"videos": 0, "with_category": 0}, 0.0) == ["no video is in the catalogue: no feed has items"]
+
+
+def learning(rose: dict[str, float], off: str | None = None) -> list[str]:
+    registry = CollectorRegistry()
+    gauge = Gauge("penstock_learning_loss_rose_seconds", "x", ["head"], registry=registry)
+    for head, at_s in rose.items():
+        gauge.labels(head).set(at_s)
+    if off is not None:
+        Gauge("penstock_learning_challenger_off", "x", ["reason"], registry=registry).labels(off).set(1)
+    return silences(samples(generate_latest(registry).decode()))
+
+
+def test_a_loss_that_rose_and_a_challenger_that_was_switched_off_are_told() -> None:
+    assert learning({"like": 0, "click": 0}) == []
+    assert learning({"like": 1_700_000_000, "click": 0}, off="expected a probability, got nan") == [
+        "loss of head like rose at 2023-11-14 22:13:20Z and has not fallen since: see `penstock models`",
+        "the challenger is switched off: expected a probability, got nan",
+    ]

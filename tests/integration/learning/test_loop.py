@@ -25,8 +25,18 @@ pytestmark = pytest.mark.integration
 PATIENCE_S = 40.0
 
 
+@pytest.fixture(autouse=True)
+def challenged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree learns beside the champion."""
+    monkeypatch.setenv("PENSTOCK_CHALLENGER", "river.tree.HoeffdingTreeClassifier")
+
+
 def stamp(message: Message) -> int:
     return message.timestamp()[1]
+
+
+def metrics_of(message: Message) -> LearningMetrics:
+    return decode(LearningMetrics, message.value() or b"")
 
 
 def _uninterrupted(world: World) -> tuple[dict[str, LabelledExample], Counter[str]]:
@@ -108,8 +118,11 @@ def test_weights_are_out_within_a_second_of_the_example_and_the_example_within_a
     print(f"outcome to example p50 {middle:.0f}, p99 {worst:.0f} ms by token; p99 {np.percentile(delays, 99):.0f} ms in all")
     assert np.percentile(waits, 50) < 1_000 and np.percentile(waits, 99) < 2_000
     assert middle < 1_000 and worst < 5_000
-    metrics = [decode(LearningMetrics, one.value() or b"") for one in read_all(world.settings, "learning.metrics")]
-    assert {"taken", "long_view", "like"} <= {one.head for one in metrics}
+    metrics = [metrics_of(one) for one in read_all(world.settings, "learning.metrics")]
+    assert {"taken", "long_view", "like"} <= {one.head for one in metrics if one.model == "online"}
+    beside = {one.head: one for one in metrics if one.model == "challenger"}
+    assert beside["long_view"].examples > 0 and beside["long_view"].off is None
+    assert beside["long_view"].champion_log_loss is not None
     assert parts["labels"].metrics()['penstock_labels_total{what="examples"}'] > 0
 
 
@@ -136,5 +149,8 @@ def test_kills_of_labels_and_learning_lose_no_example_and_change_no_weight(world
     assert versions == sorted(versions)
     memory = {name: part.metrics()["process_resident_memory_bytes"] / 1e6 for name, part in parts.items()}
     print(f"\n{len(records)} records, {len(expected)} examples, {len(versions)} weights; memory in MB {memory}")
-    assert all(megabytes < 150 for megabytes in memory.values())
+    challengers = [one for one in map(metrics_of, read_all(world.settings, "learning.metrics")) if one.model == "challenger"]
+    assert challengers and all(one.off is None for one in challengers)
+    # river brings scipy along, some 70 MB.
+    assert memory["labels"] < 150 and memory["learning"] < 250
     assert [parts["labels"].stop(), parts["learning"].stop()] == [0, 0]

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from operators.learners.adagrad_choice import AdaGradChoice
 from operators.learners.choices import PASSED_OVER, example, sample
 from operators.learners.online_ranking import OnlineRanking
 from schemas.learning import LabelledExample, LearningMetrics, OnlineWeights
@@ -57,12 +56,11 @@ def test_what_the_ranker_adds_up_is_what_the_learner_predicts() -> None:
     summed = INITIAL["taken"] + heads(model)["taken"]
     scores = rows @ summed[:-1] + summed[-1]
     odds = np.exp(scores - scores.max())
-    choice = model._choice
-    assert isinstance(choice, AdaGradChoice)
+    assert model._model is not None
+    choice = model._model.choice
     np.testing.assert_allclose(odds / odds.sum(), choice.predict_choice(model._standard.of(rows.astype(np.float64))), rtol=1e-4)
-    assert model._heads is not None
     like = heads(model)["like"]
-    z = np.append(model._standard.of(rows.astype(np.float64)), np.ones((8, 1)), axis=1) @ model._heads.models["like"].weights
+    z = np.append(model._standard.of(rows.astype(np.float64)), np.ones((8, 1)), axis=1) @ model._model.heads.models["like"].weights
     np.testing.assert_allclose(rows @ like[:-1] + like[-1], z, rtol=1e-3, atol=1e-4)
 
 
@@ -89,8 +87,8 @@ def test_repeats_strangers_and_gaps_are_counted_and_change_nothing() -> None:
     model, clean = make(), make()
     model.on_batch(sample())
     clean.on_batch(list({one.example_id: one for one in sample() if not one.example_id.startswith("s/")}.values()))
-    assert model._choice is not None and clean._choice is not None
-    assert model._choice.weights.tobytes() == clean._choice.weights.tobytes()
+    assert model._model is not None and clean._model is not None
+    assert model._model.dump() == clean._model.dump()
     assert (model.counts["repeats"], model.counts["unfit"], model.counts["other_feature_set"]) == (10, 2, 1)
     assert model.weights(0).examples == clean.weights(0).examples + 3
 
@@ -135,7 +133,7 @@ def test_a_snapshot_of_another_feature_set_leaves_only_the_versions_and_the_ids(
     other, fresh = make(feature_set="small" if not named else "swapped", names=("b", "a"), published=100), make(names=("b", "a"))
     other.restore(state)
     assert other.version == 120 and other.on_time(0) == []
-    assert other._choice is None and other.metrics() == []
+    assert other._model is None and other.metrics() == []
 
     new = [msgspec.structs.replace(one, example_id=f"n{one.example_id}") for one in life(20)]
     fresh.on_batch(new)
