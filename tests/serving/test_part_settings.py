@@ -25,14 +25,25 @@ def with_secret(name: str, secret: str) -> Settings:
     return Settings().model_copy(update={name: SecretStr(secret)})
 
 
-def test_every_setting_that_the_supervisor_does_not_give_itself_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(remembered(Settings(), salt="")) == set(Settings.model_fields) - GIVEN
-    for name in sorted(set(Settings.model_fields) - GIVEN - SECRET - {"security_protocol", "sasl_mechanism"}):
-        before = remembered(Settings(), salt="")
-        monkeypatch.setenv(f"PENSTOCK_{name.upper()}", "86000")
-        (told,) = others(running(before), remembered(Settings(), salt=""))
-        assert told == f"PENSTOCK_{name.upper()}={before[name]!r} (now '86000')"
-        monkeypatch.delenv(f"PENSTOCK_{name.upper()}")
+VALID = {
+    "security_protocol": "SSL",
+    "sasl_mechanism": "PLAIN",
+    "drift_detector": "none",
+    "drift_params": '{"delta": 0.1}',
+    "challenger": "river.tree.HoeffdingTreeClassifier",
+    "challenger_params": '{"grace_period": 100}',
+    "challenger_share": "0.5",
+}
+"""A value of each setting that does not take 86000."""
+
+
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - GIVEN - SECRET))
+def test_every_setting_that_the_supervisor_does_not_give_itself_is_remembered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = remembered(Settings(), salt="")
+    assert set(before) == set(Settings.model_fields) - GIVEN
+    monkeypatch.setenv(f"PENSTOCK_{name.upper()}", VALID.get(name, "86000"))
+    now = remembered(Settings(), salt="")
+    assert others(running(before), now) == [f"PENSTOCK_{name.upper()}={before[name]!r} (now {now[name]!r})"]
 
 
 @pytest.mark.parametrize("name", sorted(SECRET))
