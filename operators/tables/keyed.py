@@ -93,7 +93,7 @@ class Keyed:
     >>> likes = videos.column(np.int64)
     >>> row = videos.row("a")
     >>> likes.values[row] = 3
-    >>> videos.row("b"), videos.find("c"), likes.values.tolist()
+    >>> videos.row("b"), videos.find("c"), likes.values[: len(videos)].tolist()
     (1, -1, [3, 0])
     """
 
