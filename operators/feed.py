@@ -229,7 +229,7 @@ class FeedEngine:
         why = reasons(asked, rows, sources, outcome)
         items = []
         for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
-            record = self.tables.items.records[row]
+            record = self.tables.items.record(row)
             if record is None:
                 message = f"expected a listed video, got {self.tables.videos.ids[row]}, at the page of {asked.request_id}"
                 raise RuntimeError(message)

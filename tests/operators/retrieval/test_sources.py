@@ -64,6 +64,13 @@ def test_the_newest_watch_counts_most_among_neighbours() -> None:
     assert len(WatchedTogether().retrieve(ask(made))) == 0
 
 
+def test_a_watch_that_the_catalogue_never_listed_leaves_the_words_of_the_others() -> None:
+    made = tables([item("a", title="Alpha"), item("p"), neighbours("a", {"p": 0.5}), neighbours("unlisted", {"p": 0.9})])
+    query = ask(made, state(recent=taken(["a", "unlisted"])))
+    source = WatchedTogether(most=5)
+    assert source.because(query, source.retrieve(query).tolist()) == ["Because you watched Alpha"]
+
+
 def test_near_taste_finds_in_the_segment_and_beside_it_and_leaves_out_what_is_stale_or_deleted() -> None:
     made = tables(
         [item(x) for x in "abcdef"]
