@@ -205,6 +205,14 @@ def test_the_last_resort_of_a_large_catalogue_offers_a_bounded_part_with_all_tha
     assert len(names(one, WholeCatalogue(offered=818).everything(ask(one)))) == 818
 
 
+def test_what_the_last_resort_offers_does_not_depend_on_places_whose_videos_are_gone() -> None:
+    records = [*crowd(800), *(item(f"{language}{i}", region="DE", language=language) for language in ("it", "nl", "pl") for i in range(30))]
+    one, other = tables(records), tables([item("gone", region="DE", language="ja"), *records, ("catalog.items", "gone", None)])
+    resort, context = WholeCatalogue(most=50, offered=200), Context(region="DE")
+    offered = names(one, resort.everything(ask(one, context=context)))
+    assert names(other, resort.everything(ask(other, context=context))) == offered
+
+
 def test_of_more_equals_than_can_be_looked_at_a_seeded_stretch_is_taken_wherever_rows_lie() -> None:
     records = [item(f"v{i}") for i in range(300)]
     one, other = tables(records), tables(list(reversed(records)))
