@@ -5,7 +5,6 @@ Your own stage, in any package: ``check_stage(MyStage)``.
 
 from __future__ import annotations
 
-import doctest
 import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ import operators.filters
 import operators.ranking
 import operators.reranking
 import operators.retrieval
-from operators.checks import fail
+from operators.checks import check_constructor, fail, run_doctests
 from operators.example_queries import example_queries
 from operators.query import Query, Rows
 from operators.ranking import FeatureTable
@@ -74,10 +73,7 @@ def check_words(kind: type[Stage]) -> None:
     """Demand a docstring, whose example runs if it has one."""
     if not (kind.__doc__ or "").strip():
         fail(kind, "a docstring", "none")
-    scope = dict(vars(import_module(kind.__module__)))
-    for test in doctest.DocTestFinder(recurse=False).find(kind, kind.__qualname__, globs=scope):
-        if doctest.DocTestRunner(verbose=False).run(test).failed > 0:
-            fail(kind, "an example that runs", "a failure (printed above)")
+    run_doctests(kind)
 
 
 def check_name(kind: type[Stage]) -> None:
@@ -88,15 +84,6 @@ def check_name(kind: type[Stage]) -> None:
     others = [one for one in stages_of() if one is not kind and getattr(one, "name", None) == name]
     if others:
         fail(kind, "a name of its own", f"{name!r}, the name of {others[0].__qualname__}, too")
-
-
-def check_constructor(stage: Stage) -> None:
-    """Demand keyword-only parameters that are stored under their names."""
-    for parameter in inspect.signature(type(stage)).parameters.values():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            fail(type(stage), "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")
-        if not hasattr(stage, parameter.name):
-            fail(type(stage), "parameters stored under their names", f"no attribute {parameter.name}")
 
 
 def check_example(stage: Stage, query: Query) -> None:
