@@ -44,11 +44,11 @@ def operators_of(package: ModuleType = operators) -> list[Operator]:
     return [found[name] for name in sorted(found)]
 
 
-def classes_of(package: ModuleType) -> Iterator[type]:
-    """Yield every class that is not abstract, of every module of a package."""
+def classes_of(package: ModuleType, *, abstract: bool = False) -> Iterator[type]:
+    """Yield every class of every module of a package; those that are abstract only if asked for."""
     for module in walk_packages(package.__path__, f"{package.__name__}."):
         for one in vars(import_module(module.name)).values():
-            if inspect.isclass(one) and one.__module__ == module.name and not inspect.isabstract(one):
+            if inspect.isclass(one) and one.__module__ == module.name and (abstract or not inspect.isabstract(one)):
                 yield one
 
 

@@ -9,8 +9,6 @@ import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
-from pkgutil import walk_packages
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +19,7 @@ import operators.filters
 import operators.ranking
 import operators.reranking
 import operators.retrieval
-from operators.checks import check_constructor, fail, run_doctests
+from operators.checks import check_constructor, classes_of, fail, run_doctests
 from operators.example_queries import example_queries
 from operators.query import Query, Rows
 from operators.ranking import FeatureTable
@@ -41,17 +39,13 @@ def stages_of(packages: Sequence[ModuleType] = PACKAGES) -> list[type[Stage]]:
         If a class has a method of a stage but is none, or lacks one that its kind demands: the pipeline could not run it.
     """
     found: dict[str, type[Stage]] = {}
-    for package in packages:
-        for module in walk_packages(package.__path__, f"{package.__name__}."):
-            for one in vars(import_module(module.name)).values():
-                if not inspect.isclass(one) or one.__module__ != module.name:
-                    continue
-                if issubclass(one, Stage):
-                    if inspect.isabstract(one):
-                        fail(one, "every method of its kind", f"none of {sorted(one.__abstractmethods__)}")
-                    found[f"{one.__module__}.{one.__qualname__}"] = one
-                elif METHODS & vars(one).keys():
-                    fail(one, "a subclass of operators.stages.Stage", f"a class with {sorted(METHODS & vars(one).keys())}")
+    for one in (one for package in packages for one in classes_of(package, abstract=True)):
+        if issubclass(one, Stage):
+            if inspect.isabstract(one):
+                fail(one, "every method of its kind", f"none of {sorted(one.__abstractmethods__)}")
+            found[f"{one.__module__}.{one.__qualname__}"] = one
+        elif METHODS & vars(one).keys():
+            fail(one, "a subclass of operators.stages.Stage", f"a class with {sorted(METHODS & vars(one).keys())}")
     return [found[name] for name in sorted(found)]
 
 
