@@ -90,12 +90,18 @@ class Keeper:
     def write(self, shard: int, taken: Taken) -> None:
         """Write what was taken of a shard, beside the flow, when its last checkpoint is written.
 
+        What is whole is held as long as that takes, in the place of what is held already: the flow does not wait for storage that is away.
+
         Raises
         ------
         CheckpointError, TimeoutError
             As `finish`.
         """
+        if taken.is_whole and not self.is_free(shard):
+            self._taken[shard] = taken
+            return
         self._wait(shard)
+        self._taken.pop(shard, None)
         if self._writer is None:
             self._writer = Thread(target=self._write, name="checkpoints", daemon=True)
             self._writer.start()
@@ -114,6 +120,7 @@ class Keeper:
             When the storage is away; the checkpoints before these count.
         """
         for shard in list(self._taken):
+            self._wait(shard)
             self.confirm(shard)
         for shard in list(self._written):
             self._wait(shard)

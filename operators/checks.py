@@ -44,18 +44,18 @@ def operators_of(package: ModuleType = operators) -> list[Operator]:
     return [found[name] for name in sorted(found)]
 
 
-def classes_of(package: ModuleType) -> Iterator[type]:
-    """Yield every class that is not abstract, of every module of a package."""
+def classes_of(package: ModuleType, *, abstract: bool = False) -> Iterator[type]:
+    """Yield every class of every module of a package; those that are abstract only if asked for."""
     for module in walk_packages(package.__path__, f"{package.__name__}."):
         for one in vars(import_module(module.name)).values():
-            if inspect.isclass(one) and one.__module__ == module.name and not inspect.isabstract(one):
+            if inspect.isclass(one) and one.__module__ == module.name and (abstract or not inspect.isabstract(one)):
                 yield one
 
 
 def checks_of(kind: Operator) -> Iterator[tuple[str, Check]]:
     """Yield each check of an operator, with a name; calling it raises ContractError where the contract is broken."""
     yield "docstring", lambda: check_docstring(kind)
-    yield "constructor", lambda: check_constructor(kind)
+    yield "constructor", lambda: check_constructor(next(iter(kind.examples())).make())
     for n, example in enumerate(kind.examples()):
         for check in EXAMPLE_CHECKS:
             yield f"{check.__name__.removeprefix('check_')}-{n}", lambda check=check, example=example: check(kind, example)  # type: ignore[misc]
@@ -63,19 +63,30 @@ def checks_of(kind: Operator) -> Iterator[tuple[str, Check]]:
 
 def check_docstring(kind: Operator) -> None:
     """Demand a docstring with a running example."""
+    if run_doctests(kind) == 0:
+        fail(kind, "a docstring with an example", "none")
+
+
+def run_doctests(kind: type) -> int:
+    """Run the examples of a class's docstring; return how many docstrings had some.
+
+    Raises
+    ------
+    ContractError
+        If one of them fails.
+    """
     name = f"{kind.__module__}.{kind.__qualname__}"
     scope = vars(import_module(kind.__module__))
     tests = [test for test in doctest.DocTestFinder(recurse=False).find(kind, name, globs=dict(scope)) if test.examples]
-    if not tests:
-        fail(kind, "a docstring with an example", "none")
     for test in tests:
         if doctest.DocTestRunner(verbose=False).run(test).failed > 0:
             fail(kind, "an example that runs", "a failure (printed above)")
+    return len(tests)
 
 
-def check_constructor(kind: Operator) -> None:
+def check_constructor(made: object) -> None:
     """Demand keyword-only parameters that are stored under their names."""
-    made = next(iter(kind.examples())).make()
+    kind = type(made)
     for parameter in inspect.signature(kind).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             fail(kind, "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")

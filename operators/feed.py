@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -170,17 +170,27 @@ class FeedEngine:
         self.pipeline.went_out(answer.asked, answer.outcome)
 
     def _decided(self, asked: Query, skip: Collection[str], clock: Clock | None) -> tuple[Query, Outcome]:
-        """Return the page that was answered before, where any of it may still be shown, else a page of its own."""
+        """Return the page that was answered before, where any of it may still be shown, else a page of its own.
+
+        What one try went without, the next ones go without too, and it is told of the answer: a replay must take the same way.
+        """
         page, limit = asked.repeated, asked.request.limit
         anew = replace(asked, repeated=None)
+        tried: list[Outcome] = []
         if page is None or page.request_id == asked.request_id:
             outcome = self.pipeline.run(anew, limit=limit, skip=skip, clock=clock)
             if page is None or self._shown(outcome) == page.video_ids:
                 return anew, outcome
-        outcome = self.pipeline.repeat(asked, limit=limit, skip=skip, clock=clock)
-        if outcome.slots:
-            return asked, outcome
-        return anew, self.pipeline.run(anew, limit=limit, skip=skip, clock=clock)
+            tried.append(outcome)
+        outcome = self.pipeline.repeat(asked, limit=limit, skip=(*skip, *_skipped(tried)), clock=clock)
+        tried.append(outcome)
+        query = asked if outcome.slots else anew
+        if not outcome.slots:
+            outcome = self.pipeline.run(anew, limit=limit, skip=(*skip, *_skipped(tried)), clock=clock)
+            tried.append(outcome)
+        outcome.skipped = sorted(_skipped(tried), key=self.pipeline.stage_names.index)
+        outcome.errors = {name: error for one in tried for name, error in one.errors.items()}
+        return query, outcome
 
     def _shown(self, outcome: Outcome) -> list[str]:
         return self.tables.videos.names(outcome.rows[_places_shown(outcome)])
@@ -229,7 +239,7 @@ class FeedEngine:
         why = reasons(asked, rows, sources, outcome)
         items = []
         for row, score, source, reason, token in zip(rows, scores, sources, why, tokens, strict=True):
-            record = self.tables.items.records[row]
+            record = self.tables.items.record(row)
             if record is None:
                 message = f"expected a listed video, got {self.tables.videos.ids[row]}, at the page of {asked.request_id}"
                 raise RuntimeError(message)
@@ -252,6 +262,10 @@ class FeedEngine:
             after=asked.request.cursor or "",
             relaxed=outcome.relaxed,
         )
+
+
+def _skipped(tried: Sequence[Outcome]) -> set[str]:
+    return {name for outcome in tried for name in outcome.skipped}
 
 
 def _places_shown(outcome: Outcome) -> Rows:

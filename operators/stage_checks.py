@@ -5,13 +5,10 @@ Your own stage, in any package: ``check_stage(MyStage)``.
 
 from __future__ import annotations
 
-import doctest
 import inspect
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from importlib import import_module
-from pkgutil import walk_packages
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +19,7 @@ import operators.filters
 import operators.ranking
 import operators.reranking
 import operators.retrieval
-from operators.checks import fail
+from operators.checks import check_constructor, classes_of, fail, run_doctests
 from operators.example_queries import example_queries
 from operators.query import Query, Rows
 from operators.ranking import FeatureTable
@@ -42,17 +39,13 @@ def stages_of(packages: Sequence[ModuleType] = PACKAGES) -> list[type[Stage]]:
         If a class has a method of a stage but is none, or lacks one that its kind demands: the pipeline could not run it.
     """
     found: dict[str, type[Stage]] = {}
-    for package in packages:
-        for module in walk_packages(package.__path__, f"{package.__name__}."):
-            for one in vars(import_module(module.name)).values():
-                if not inspect.isclass(one) or one.__module__ != module.name:
-                    continue
-                if issubclass(one, Stage):
-                    if inspect.isabstract(one):
-                        fail(one, "every method of its kind", f"none of {sorted(one.__abstractmethods__)}")
-                    found[f"{one.__module__}.{one.__qualname__}"] = one
-                elif METHODS & vars(one).keys():
-                    fail(one, "a subclass of operators.stages.Stage", f"a class with {sorted(METHODS & vars(one).keys())}")
+    for one in (one for package in packages for one in classes_of(package, abstract=True)):
+        if issubclass(one, Stage):
+            if inspect.isabstract(one):
+                fail(one, "every method of its kind", f"none of {sorted(one.__abstractmethods__)}")
+            found[f"{one.__module__}.{one.__qualname__}"] = one
+        elif METHODS & vars(one).keys():
+            fail(one, "a subclass of operators.stages.Stage", f"a class with {sorted(METHODS & vars(one).keys())}")
     return [found[name] for name in sorted(found)]
 
 
@@ -74,10 +67,7 @@ def check_words(kind: type[Stage]) -> None:
     """Demand a docstring, whose example runs if it has one."""
     if not (kind.__doc__ or "").strip():
         fail(kind, "a docstring", "none")
-    scope = dict(vars(import_module(kind.__module__)))
-    for test in doctest.DocTestFinder(recurse=False).find(kind, kind.__qualname__, globs=scope):
-        if doctest.DocTestRunner(verbose=False).run(test).failed > 0:
-            fail(kind, "an example that runs", "a failure (printed above)")
+    run_doctests(kind)
 
 
 def check_name(kind: type[Stage]) -> None:
@@ -88,15 +78,6 @@ def check_name(kind: type[Stage]) -> None:
     others = [one for one in stages_of() if one is not kind and getattr(one, "name", None) == name]
     if others:
         fail(kind, "a name of its own", f"{name!r}, the name of {others[0].__qualname__}, too")
-
-
-def check_constructor(stage: Stage) -> None:
-    """Demand keyword-only parameters that are stored under their names."""
-    for parameter in inspect.signature(type(stage)).parameters.values():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            fail(type(stage), "keyword-only parameters", f"{parameter.name}: {parameter.kind.description}")
-        if not hasattr(stage, parameter.name):
-            fail(type(stage), "parameters stored under their names", f"no attribute {parameter.name}")
 
 
 def check_example(stage: Stage, query: Query) -> None:

@@ -1,4 +1,4 @@
-"""What librdkafka says inside an exception.
+"""Unwraps the librdkafka error of an exception.
 
 A source or sink raises ``schemas.errors.TransportError`` where retrying inside the client cannot heal a fault of the broker. The flow ends;
 whoever supervises it starts it again, and it resumes from its last closed epoch.

@@ -41,8 +41,9 @@ class WatchedTogether(Source):
 
         Of one that was reacted to, and perhaps never watched, no more is said than that the person enjoyed it.
         """
-        records, joined = query.tables.items.records, query.neighbourhood
-        titles = [None if record is None else record.title or None for record in (records[row] for row in query.watched.rows.tolist())]
+        joined = query.neighbourhood
+        records = map(query.tables.items.record, query.watched.rows.tolist())
+        titles = [None if record is None else record.title or None for record in records]
         found = np.flatnonzero(query.tables.videos.among(joined.rows, np.array(rows)))
         enjoyed = np.isin(query.watched.rows, query.positives.rows) & (query.watched.weights == REACTED)
         words = [f"Because you {'enjoyed' if one else 'watched'} {title}" for one, title in zip(enjoyed.tolist(), titles, strict=True)]

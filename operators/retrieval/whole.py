@@ -74,10 +74,15 @@ class WholeCatalogue(LastResort):
 
 
 def _drawn(query: Query, places: list[int], most: int) -> Rows:
-    """Return a stretch of each place in the order of its hashes, evenly, as far as there are so many; together at most about `most`."""
+    """Return a stretch of each place in the order of its hashes, evenly, as far as there are so many; together at most about `most`.
+
+    A place whose videos are all gone has no share, so that what comes does not depend on what was once listed.
+    """
+    order = query.tables.orders.of_place
+    places = [place for place in places if len(order.head(place, 1)) > 0]
     found, missing = [NO_ROWS], most
     for left, place in zip(range(len(places), 0, -1), places, strict=True):
-        found.append(query.tables.orders.of_place.circle(place, 0.0, query.start, -(-missing // left)))
+        found.append(order.circle(place, 0.0, query.start, -(-missing // left)))
         missing -= len(found[-1])
     return np.concatenate(found)
 

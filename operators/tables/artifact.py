@@ -1,4 +1,4 @@
-"""What is too big for a record: announced on a compacted topic, kept in files, loaded beside the flow, swapped between two answers."""
+"""Artifacts: files too large for a record, announced on a compacted topic, loaded beside the flow, swapped in between two answers."""
 
 from __future__ import annotations
 

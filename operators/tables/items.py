@@ -38,7 +38,7 @@ class ItemTable(SideView[CatalogItem]):
     Attributes
     ----------
     records
-        The catalogue's record of each row, None while not listed.
+        The catalogue's record of each row, None while not listed; as long as the last row that was ever listed, so read it by `record`.
     hashes : (n,) uint64
         A hash of the id, the same in every process, from the row's first listing on: orders ties and draws samples without looking at row
         numbers.
@@ -119,7 +119,7 @@ class ItemTable(SideView[CatalogItem]):
     def delete(self, video_id: str) -> None:
         """Take a video out of every path; unknown ids are nothing to delete."""
         row = self.videos.find(video_id)
-        if row < 0 or row >= len(self.records) or self.records[row] is None:
+        if row < 0 or self.record(row) is None:
             return
         if self._leave is not None:
             self._leave(row)
@@ -131,6 +131,10 @@ class ItemTable(SideView[CatalogItem]):
         self.listed.values[row] = False
         self.n_listed -= 1
         self.videos.let_go(row)
+
+    def record(self, row: int) -> CatalogItem | None:
+        """Return the catalogue's record of a row, None while it is not listed."""
+        return self.records[row] if row < len(self.records) else None
 
     def hash_new_rows(self) -> None:
         """Find the seen bits of what was listed since the last call; called before an answer, so that many are done at once."""

@@ -1,4 +1,4 @@
-"""The one door to an answer: whatever reaches it from outside the request is a view of a compacted topic."""
+"""Views of compacted topics: the only way in which anything outside the request reaches an answer."""
 
 from __future__ import annotations
 

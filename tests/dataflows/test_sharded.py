@@ -9,6 +9,7 @@ from ast import literal_eval
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from bytewax.errors import BytewaxRuntimeError
@@ -142,6 +143,26 @@ def test_storage_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.
     keeper.confirm(0)
     keeper.finish()
     assert Keeper(checkpoints(tmp_path), [0]).start() == {("events", 0): 7}
+
+
+def test_nobody_waits_to_hand_over_a_whole_checkpoint_and_the_newest_is_written(tmp_path: Path) -> None:
+    class Gone(Objects):
+        back = Event()
+
+        def put(self, name: str, chunks: Iterable[bytes]) -> Stored:
+            assert self.back.wait(60)
+            return super().put(name, chunks)
+
+    objects = Gone(str(tmp_path))
+    keeper = Keeper(Checkpoints(objects), [0])
+    for offset in (7, 8, 9):
+        keeper.write(0, Taken({("events", 0): offset}, b"%d" % offset, {}, is_whole=True))
+    assert list(tmp_path.rglob("*.manifest")) == []
+    objects.back.set()
+    keeper.finish()
+    saved = checkpoints(tmp_path).load(0)
+    assert saved is not None
+    assert (saved.offsets, saved.head) == ({("events", 0): 9}, b"9")
 
 
 def test_what_was_taken_is_not_written_before_its_output_is_acknowledged(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 import msgspec
 import numpy as np
@@ -188,6 +189,26 @@ def test_a_repeated_request_is_answered_alike_though_its_page_is_remembered() ->
     assert first.page is not None
     again = answer(made, read(rich_person(), pages=[pack(first.page)]))
     assert encode(first.response) == encode(again.response)
+
+
+def test_a_second_attempt_for_which_sources_came_late_is_made_again_by_a_replay() -> None:
+    made = tables([item(f"v{i}") for i in range(1_500)])
+    first = answer(made, read())
+    assert first.page is not None
+    known = read(pages=[pack(first.page)])
+    clock = count().__next__
+    late = FeedEngine(tables=made, secret=SECRET, seed=0, worker="test").answer(
+        request=REQUEST,
+        raw=encode(REQUEST),
+        request_id="r1",
+        read=known,
+        now_ms=NOW_MS,
+        sequence=1,
+        clock=lambda: float(clock()),
+    )
+    assert (shown(late), late.page) == (shown(first), None)
+    assert {one.source for one in late.response.items} == {"repeated"}
+    assert plain(answer(made, known, skip=late.served.skipped)) == plain(late)
 
 
 @pytest.mark.parametrize("seen_all", [False, True])

@@ -156,7 +156,7 @@ def test_a_class_that_the_pipeline_could_not_run_is_an_error(misspelt: bool, mon
     body = {"__module__": module.__name__, "removes" if misspelt else "removed": lambda self, query, rows: rows > 0}
     bases = NotAvailable.__bases__ if misspelt else ()
     module.Stray = type("Stray", bases, body)  # type: ignore[attr-defined]
-    monkeypatch.setattr("operators.stage_checks.walk_packages", lambda *_: iter([type("M", (), {"name": module.__name__})]))
-    monkeypatch.setattr("operators.stage_checks.import_module", lambda _: module)
+    monkeypatch.setattr("operators.checks.walk_packages", lambda *_: iter([type("M", (), {"name": module.__name__})]))
+    monkeypatch.setattr("operators.checks.import_module", lambda _: module)
     with pytest.raises(ContractError, match=r"every method of its kind.*removed" if misspelt else r"a subclass of operators\.stages"):
         stages_of()

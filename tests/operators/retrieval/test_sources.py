@@ -64,6 +64,13 @@ def test_the_newest_watch_counts_most_among_neighbours() -> None:
     assert len(WatchedTogether().retrieve(ask(made))) == 0
 
 
+def test_a_watch_that_the_catalogue_never_listed_leaves_the_words_of_the_others() -> None:
+    made = tables([item("a", title="Alpha"), item("p"), neighbours("a", {"p": 0.5}), neighbours("unlisted", {"p": 0.9})])
+    query = ask(made, state(recent=taken(["a", "unlisted"])))
+    source = WatchedTogether(most=5)
+    assert source.because(query, source.retrieve(query).tolist()) == ["Because you watched Alpha"]
+
+
 def test_near_taste_finds_in_the_segment_and_beside_it_and_leaves_out_what_is_stale_or_deleted() -> None:
     made = tables(
         [item(x) for x in "abcdef"]
@@ -196,6 +203,14 @@ def test_the_last_resort_of_a_large_catalogue_offers_a_bounded_part_with_all_tha
     again = names(one, resort.everything(ask(one, context=context, request_id="r2")))
     assert set(again) != set(offered)
     assert len(names(one, WholeCatalogue(offered=818).everything(ask(one)))) == 818
+
+
+def test_what_the_last_resort_offers_does_not_depend_on_places_whose_videos_are_gone() -> None:
+    records = [*crowd(800), *(item(f"{language}{i}", region="DE", language=language) for language in ("it", "nl", "pl") for i in range(30))]
+    one, other = tables(records), tables([item("gone", region="DE", language="ja"), *records, ("catalog.items", "gone", None)])
+    resort, context = WholeCatalogue(most=50, offered=200), Context(region="DE")
+    offered = names(one, resort.everything(ask(one, context=context)))
+    assert names(other, resort.everything(ask(other, context=context))) == offered
 
 
 def test_of_more_equals_than_can_be_looked_at_a_seeded_stretch_is_taken_wherever_rows_lie() -> None:
