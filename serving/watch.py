@@ -203,11 +203,13 @@ class WatchedService:
         """Take note of an answer, or of none; while it starts, none is expected."""
         if self._is_starting():
             return
+        since = self._silent_since
         if answer.silent:
-            self._silent_since = asked_at if self._silent_since is None else self._silent_since
-            self._hangs = now - self._silent_since >= HUNG_AFTER_S
+            self._silent_since = asked_at if since is None else since
+            # The first question alone proves nothing: if it took long, we may have been stopped ourselves.
+            self._hangs = since is not None and now - since >= HUNG_AFTER_S
             self.last_words = answer.failure
-        elif self._silent_since is not None:
+        elif since is not None:
             self._silent_since, self._hangs, self.last_words = None, False, ""
 
     def tend(self, now: float) -> None:

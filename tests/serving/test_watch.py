@@ -162,6 +162,17 @@ def test_an_answer_in_between_and_an_error_that_is_told_are_no_silence(tmp_path:
     assert not watched.silent
 
 
+def test_one_question_that_took_long_is_no_silence_since_the_asker_may_have_been_stopped(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    watched = WatchedService(service, lambda: SILENT)  # type: ignore[arg-type]
+    watched.heard(SILENT, 100.0, 200.0)
+    watched.tend(200.0)
+    watched.heard(Answer(), 200.0, 200.1)
+    watched.tend(200.1)
+    assert not watched.silent
+    assert not service.killed.is_set()
+
+
 def test_a_store_of_somebody_else_that_is_away_is_not_ready_and_says_why() -> None:
     said = ["connection refused"]
     remote = WatchedRemote("redis", lambda: said[0])
