@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
 from schemas.settings import Settings
 from serving.reach import BrokerProbe, redis_client
@@ -24,13 +24,13 @@ Ask = Callable[[], Answer]
 
 
 def redis_ping(settings: Settings) -> Ask:
-    """Return what asks the store: one that is loading, or busy with a script, answers and is not ready."""
+    """Return what asks the store: one that is loading, busy with a script, or refuses the password answers and is not ready."""
     client = redis_client(settings, patient=False, within_s=WITHIN_S)
 
     def ask() -> Answer:
         try:
             client.ping()
-        except (BusyLoadingError, ResponseError) as error:
+        except (AuthenticationError, BusyLoadingError, ResponseError) as error:
             return Answer(str(error))
         except RedisError as error:
             return Answer(str(error), silent=True)
