@@ -18,7 +18,7 @@ from serving.errors import PenstockError
 from serving.local.processes import rotate, tail
 from serving.local.service import LocalService
 from serving.parts import PartSpec, command
-from serving.pings import Answer, Ask
+from serving.pings import Ping, PingResult
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -166,14 +166,14 @@ class WatchedService:
     ----------
     service : LocalService
         With a fixed port, so that it comes back where its clients look for it.
-    ask : Callable[[], Answer]
+    ping : Callable[[], PingResult]
         Asks it.
     """
 
-    def __init__(self, service: LocalService, ask: Ask) -> None:
+    def __init__(self, service: LocalService, ping: Ping) -> None:
         self.name = service.name
         self.service = service
-        self.ask = ask
+        self.ping = ping
         self.restarts = 0
         self.last_words = ""
         self._backoff = Backoff()
@@ -199,7 +199,7 @@ class WatchedService:
         """Whether it runs and did not answer when it was last asked."""
         return self._silent_since is not None
 
-    def heard(self, answer: Answer, asked_at: float, now: float) -> None:
+    def heard(self, answer: PingResult, asked_at: float, now: float) -> None:
         """Take note of an answer, or of none; while it starts, none is expected."""
         if self._is_starting():
             return
