@@ -1,4 +1,4 @@
-"""Consumers of the broker outside a flow, and what is asked of it: partitions, ends, offsets by time."""
+"""Makes the consumers that run outside a flow, and asks the broker for partitions, ends, and offsets by time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose the rows of people in a Redis database are: one system's, said in one key of it, as whose the topics are is said on a topic."""
+"""Claims a Redis database for one system, by a key in it, and refuses to start a second one on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that parts read from the environment of `penstock up`: remembered with the plan, and compared by the next `up`."""
+"""Remembers the settings that a system was started with, and compares them at the next `penstock up`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stays silent in the data although every part runs, or is not known: read from the metrics of ingest."""
+"""Warns of data that is missing although every part runs, by the metrics of ingest."""
 
 from __future__ import annotations
 
