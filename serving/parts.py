@@ -17,7 +17,7 @@ from schemas.sharding import SHARDS
 from schemas.topics import PartDeclaration, load_parts, load_topics
 from serving.errors import ConfigError
 from serving.local.home import Home
-from serving.local.processes import write_whole
+from serving.local.processes import LOOPBACK, write_whole
 
 _EVERY_PART = {
     # one thread of numbers a part: two cores are shared by all of them and the broker
@@ -202,6 +202,7 @@ def environment(plan: Plan, part: PartSpec, home: Path) -> Mapping[str, str]:
         "PENSTOCK_REDIS_URL": plan.redis_url,
         "PENSTOCK_TOPIC_PREFIX": plan.topic_prefix,
         "PENSTOCK_PART": part.name,
+        "PENSTOCK_METRICS_HOST": LOOPBACK,
         "PENSTOCK_METRICS_PORT": "0",
         "PENSTOCK_WORKER": str(part.worker),
         "PENSTOCK_WORKERS": str(part.workers),
