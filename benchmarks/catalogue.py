@@ -178,25 +178,8 @@ def rows(sizes: Sequence[int], requests: int) -> Iterator[Row]:
         for one in range(n):
             catalogue.list(one)
             catalogue.count(one)
-        per_row = (_resident() - before) / n
         at = f"{n:,} videos"
-        for topic in ("catalog.items", "catalog.vectors", "features.items"):
-            value = 1e6 * catalogue.cpu_s[topic] / catalogue.applied[topic]
-            yield Row(name=f"apply {topic}, {at}", value=value, unit="µs", method="CPU, mean of all records of the load, decoding included")
-        longest = 1000 * catalogue.longest_cpu_s
-        yield Row(name=f"longest record while growing, {at}", value=longest, unit="ms of CPU", method="of all records of the load")
-        yield Row(
-            name=f"longest record while growing, wall, {at}",
-            value=1000 * catalogue.longest_s,
-            unit="ms",
-            method="the same, waits for a CPU included",
-        )
-        yield Row(
-            name=f"memory a video, {at}",
-            value=per_row,
-            unit="bytes",
-            method="resident after - before the load, the catalogue's records included",
-        )
+        yield from _of_the_load(catalogue, (_resident() - before) / n, at)
         catalogue.relate(n)
         gc.collect()
         gc.freeze()
@@ -215,6 +198,27 @@ def rows(sizes: Sequence[int], requests: int) -> Iterator[Row]:
         gc.unfreeze()
         del catalogue
         gc.collect()
+
+
+def _of_the_load(catalogue: Catalogue, bytes_a_video: float, at: str) -> Iterator[Row]:
+    """Say what it cost to apply the records of a catalogue."""
+    for topic in ("catalog.items", "catalog.vectors", "features.items"):
+        value = 1e6 * catalogue.cpu_s[topic] / catalogue.applied[topic]
+        yield Row(name=f"apply {topic}, {at}", value=value, unit="µs", method="CPU, mean of all records of the load, decoding included")
+    longest = 1000 * catalogue.longest_cpu_s
+    yield Row(name=f"longest record while growing, {at}", value=longest, unit="ms of CPU", method="of all records of the load")
+    yield Row(
+        name=f"longest record while growing, wall, {at}",
+        value=1000 * catalogue.longest_s,
+        unit="ms",
+        method="the same, waits for a CPU included",
+    )
+    yield Row(
+        name=f"memory a video, {at}",
+        value=bytes_a_video,
+        unit="bytes",
+        method="resident after - before the load, the catalogue's records included",
+    )
 
 
 def churn(alive: int, seen: int) -> Iterator[Row]:
