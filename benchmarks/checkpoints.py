@@ -1,4 +1,4 @@
-"""How long a checkpoint holds up its flow, what it costs beside it, and how long a lost process takes to come back: 1 M rows of people."""
+"""Cost of checkpoints: the pause of the flow, CPU beside it, and the time to read all shards back, at a million people."""
 
 from __future__ import annotations
 

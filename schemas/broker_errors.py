@@ -1,4 +1,4 @@
-"""Which errors of a broker pass by themselves: one answer for every client of ours, given by the error's name."""
+"""Tells which errors of a broker are transient, by their names in librdkafka, for every client of ours."""
 
 from __future__ import annotations
 

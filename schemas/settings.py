@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, Json, SecretStr, field_validator, model_validator
+from pydantic import Field, Json, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.feed import DEFAULT_AGE
@@ -65,12 +65,15 @@ class Settings(BaseSettings):
                 raise ValueError(message)
         return value
 
-    @model_validator(mode="after")
-    def _worker_is_one_of_them(self) -> Self:
-        if self.worker >= self.workers:
-            message = f"expected a worker below {self.workers}, got {self.worker}, at PENSTOCK_WORKER and PENSTOCK_WORKERS"
+    # An error of one field shows that field's input only; one of the whole model would show all of it, secrets too.
+    @field_validator("workers")
+    @classmethod
+    def _worker_is_one_of_them(cls, value: int, info: ValidationInfo) -> int:
+        worker = info.data.get("worker", 0)
+        if value <= worker:
+            message = f"expected more than {worker}, the number of the worker (PENSTOCK_WORKER), got {value}"
             raise ValueError(message)
-        return self
+        return value
 
     @property
     def reply_topic_names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Consumers of the broker outside a flow, and what is asked of it: partitions, ends, offsets by time."""
+"""Makes the consumers that run outside a flow, and asks the broker for partitions, ends, and offsets by time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AGAIN_S = 0.1
 
 _log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class TopicMissing(ConfigError):
@@ -94,7 +94,7 @@ def offset_at(consumer: Consumer, topic: str, partition: int, since_ms: int) -> 
     return offset if offset >= 0 else None
 
 
-def _patiently(ask: Callable[[], Answer], topic: str, *, missing_s: float = ANSWER_WITHIN_S) -> Answer:
+def _patiently(ask: Callable[[], T], topic: str, *, missing_s: float = ANSWER_WITHIN_S) -> T:
     """Ask until the broker knows: a topic that is new, or whose leader moves, is not known everywhere at once."""
     began = time.monotonic()
     while True:

@@ -1,4 +1,4 @@
-"""Dead letters: reads them, says what became of each, sends them round again, and marks what shall stay as it is.
+"""Reads dead letters, says what became of each, sends them again, and marks those that shall stay as they are.
 
 What operators did with a letter is on `control.letters`; a letter's state is derived from that, from the letters that came after it, and
 from how far the parts have read. Nothing is kept elsewhere.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import psutil
@@ -38,5 +39,6 @@ def _leftovers(home: Home) -> list[tuple[str, ProcessMark]]:
 
 
 def _ask_to_end(mark: ProcessMark) -> None:
-    if mark.alive():
-        psutil.Process(mark.pid).terminate()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if mark.alive():
+            psutil.Process(mark.pid).terminate()

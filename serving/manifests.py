@@ -1,4 +1,4 @@
-"""Writes the parts into docker-compose.yml and into Kubernetes manifests: the table of topics.yaml, for containers."""
+"""Writes the parts of topics.yaml as services of docker-compose.yml and as Kubernetes manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose the topics of a prefix are: one system's, so that a second one on the same topics is refused before it does harm."""
+"""Claims the topics of a prefix for one system, and refuses to start a second one on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose the rows of people in a Redis database are: one system's, said in one key of it, as whose the topics are is said on a topic."""
+"""Claims a Redis database for one system, by a key in it, and refuses to start a second one on it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from serving.owner import Owner, is_other, known_id, own_record, refuse
 from serving.reach import redis_client, without_password
 
 _ANSWER_WITHIN_S = 1.0
+_UNKNOWN = (RedisError, DecodeError, ValueError)
+"""Redis does not say whose the rows are, or somebody wrote something else into the key."""
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -111,7 +113,7 @@ class StoreHeart:
             if owner.runs(mark.now_ms):
                 return f"expected rows of people that are ours, got {owner.described(mark.now_ms)}, at {_where(self._settings)}"
             _claim(self._client, self._settings, record, mark.identity)
-        except (RedisError, DecodeError) as error:
+        except _UNKNOWN as error:
             _log.warning("could not say in Redis that this system runs", error=str(error))
         return ""
 
@@ -152,7 +154,7 @@ def _run(client: Redis, identity: str, record: bytes, replaced: str) -> Mark:
 def _ask(settings: Settings, ask: Callable[[], Mark]) -> Mark:
     try:
         return ask()
-    except (RedisError, DecodeError) as error:
+    except _UNKNOWN as error:
         raise ServiceError(
             expected="whose the rows of people are",
             got=str(error),

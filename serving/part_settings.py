@@ -1,4 +1,4 @@
-"""The settings that parts read from the environment of `penstock up`: remembered with the plan, and compared by the next `up`."""
+"""Remembers the settings that a system was started with, and compares them at the next `penstock up`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from serving.reach import without_password
 GIVEN = frozenset(
     {"home", "bootstrap_servers", "redis_url", "topic_prefix", "part", "worker", "workers", "workers_of", "metrics_host", "metrics_port"}
 )
-"""Settings that the supervisor gives each part itself, whatever the environment says."""
+"""Settings that the supervisor gives each part itself, whatever the environment says, and `workers_of`, which no part reads."""
 SECRET = frozenset(name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation))
 _DIGEST_BYTES = 16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 import msgspec
 
 from schemas.settings import Settings
+from schemas.sharding import SHARDS
 from schemas.topics import PartDeclaration, load_parts, load_topics
 from serving.errors import ConfigError
 from serving.local.home import Home
-from serving.local.processes import write_whole
+from serving.local.processes import LOOPBACK, write_whole
 
 _EVERY_PART = {
     # one thread of numbers a part: two cores are shared by all of them and the broker
@@ -167,11 +169,12 @@ def _require_known(names: Iterable[str], where: str) -> None:
 
 
 def _require_possible(part: PartDeclaration, workers: int) -> None:
-    most = shard_partitions(part) if part.scale == "shards" else workers
+    most = most_workers(part) if part.scale == "shards" else workers
     if part.scale == "one" and workers != 1:
         expected, do = f"1 worker of {part.name}", f"leave it out: {part.why}"
     elif part.scale == "shards" and not 1 <= workers <= most:
-        expected, do = f"1 to {most} workers of {part.name}", "a worker owns one partition at least; give the topics more in topics.yaml"
+        do = f"a worker owns one partition at least; more partitions in topics.yaml allow up to {SHARDS}"
+        expected = f"1 to {most} workers of {part.name}"
     elif workers < 1:
         expected, do = f"at least 1 worker of {part.name}", "give 1 or more"
     else:
@@ -179,9 +182,9 @@ def _require_possible(part: PartDeclaration, workers: int) -> None:
     raise ConfigError(expected=expected, got=str(workers), where=WORKERS_AT, do=do)
 
 
-def shard_partitions(part: PartDeclaration) -> int:
-    """Return into how many partitions the topics are cut that the workers of a part share among them."""
-    return max(spec.partitions for spec in load_topics().values() if part.name in spec.consumers)
+def most_workers(part: PartDeclaration) -> int:
+    """Return among how many workers the user shards of a part and the partitions that it reads can be divided alike."""
+    return math.gcd(SHARDS, *(spec.partitions for spec in load_topics().values() if part.name in spec.consumers))
 
 
 def workers_by_part(parts: Iterable[PartSpec]) -> dict[str, int]:
@@ -199,6 +202,7 @@ def environment(plan: Plan, part: PartSpec, home: Path) -> Mapping[str, str]:
         "PENSTOCK_REDIS_URL": plan.redis_url,
         "PENSTOCK_TOPIC_PREFIX": plan.topic_prefix,
         "PENSTOCK_PART": part.name,
+        "PENSTOCK_METRICS_HOST": LOOPBACK,
         "PENSTOCK_METRICS_PORT": "0",
         "PENSTOCK_WORKER": str(part.worker),
         "PENSTOCK_WORKERS": str(part.workers),

@@ -58,6 +58,10 @@ class Publisher:
         ------
         ContractError
             If the message does not fit its own contract; nothing was sent.
+        TopicMissing
+            If the cluster has no such topic.
+        ServiceError
+            If the broker does not answer.
         """
         fields = dict(extra or {})
         if isinstance(message, Contract):

@@ -87,7 +87,7 @@ class Scraper(threading.Thread):
             self._readings.pop(thing.name, None)
         elif isinstance(thing, WatchedService):
             asked_at = time.monotonic()
-            answer = thing.ask()
+            answer = thing.ping()
             thing.heard(answer, asked_at, time.monotonic())
             self._readings[thing.name] = Reading(pid=pid, at=time.monotonic(), ready=not answer.failure, memory_mb=memory_mb(pid))
         elif isinstance(thing, WatchedPart):

@@ -1,4 +1,4 @@
-"""What stays silent in the data, is not known of it, or went wrong in learning although every part runs: read from their metrics."""
+"""Warns of data that is missing, or learning that went wrong, although every part runs: by the metrics of ingest and learning."""
 
 from __future__ import annotations
 

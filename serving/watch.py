@@ -18,7 +18,7 @@ from serving.errors import PenstockError
 from serving.local.processes import rotate, tail
 from serving.local.service import LocalService
 from serving.parts import PartSpec, command
-from serving.pings import Answer, Ask
+from serving.pings import Ping, PingResult
 
 _log = structlog.get_logger("penstock.supervisor")
 
@@ -166,14 +166,14 @@ class WatchedService:
     ----------
     service : LocalService
         With a fixed port, so that it comes back where its clients look for it.
-    ask : Callable[[], Answer]
+    ping : Callable[[], PingResult]
         Asks it.
     """
 
-    def __init__(self, service: LocalService, ask: Ask) -> None:
+    def __init__(self, service: LocalService, ping: Ping) -> None:
         self.name = service.name
         self.service = service
-        self.ask = ask
+        self.ping = ping
         self.restarts = 0
         self.last_words = ""
         self._backoff = Backoff()
@@ -199,15 +199,17 @@ class WatchedService:
         """Whether it runs and did not answer when it was last asked."""
         return self._silent_since is not None
 
-    def heard(self, answer: Answer, asked_at: float, now: float) -> None:
+    def heard(self, answer: PingResult, asked_at: float, now: float) -> None:
         """Take note of an answer, or of none; while it starts, none is expected."""
         if self._is_starting():
             return
+        since = self._silent_since
         if answer.silent:
-            self._silent_since = asked_at if self._silent_since is None else self._silent_since
-            self._hangs = now - self._silent_since >= HUNG_AFTER_S
+            self._silent_since = asked_at if since is None else since
+            # The first question alone proves nothing: if it took long, we may have been stopped ourselves.
+            self._hangs = since is not None and now - since >= HUNG_AFTER_S
             self.last_words = answer.failure
-        elif self._silent_since is not None:
+        elif since is not None:
             self._silent_since, self._hangs, self.last_words = None, False, ""
 
     def tend(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""`penstock feed`: ask for somebody's feed, and say why it is what it is."""
+"""`penstock feed`: asks for somebody's feed and explains it."""
 
 from __future__ import annotations
 

@@ -133,6 +133,18 @@ def test_a_status_without_a_system_says_what_to_do(
     assert "expected a running system, got none" in capsys.readouterr().err
 
 
+def test_a_worker_that_is_none_of_them_is_told_without_other_settings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    monkeypatch.setenv("PENSTOCK_WORKER", "3")
+    monkeypatch.setenv("PENSTOCK_TOKEN_SECRET", "swordfish")
+    assert run("up", "--no-wait") == 2
+    told = capsys.readouterr().err
+    assert "expected more than 3, the number of the worker (PENSTOCK_WORKER), got 1, at PENSTOCK_WORKERS" in told
+    assert "swordfish" not in told
+
+
 def test_a_file_that_cannot_be_written_is_an_error_of_usage() -> None:
     known = as_expected(FileNotFoundError(2, "No such file or directory", "/no/such/file"))
     assert isinstance(known, ConfigError)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
 from schemas.settings import Settings
 from serving.part_settings import GIVEN, SECRET, differences, remembered
-from serving.parts import PartSpec, Plan
+from serving.parts import PartSpec, Plan, environment
 
 PARTS = (PartSpec("ingest", "dataflows.ingest"),)
 
@@ -44,6 +46,14 @@ def test_every_setting_that_the_supervisor_does_not_give_itself_is_remembered(na
     monkeypatch.setenv(f"PENSTOCK_{name.upper()}", VALID.get(name, "86000"))
     now = remembered(Settings(), salt="")
     assert others(running(before), now) == [f"PENSTOCK_{name.upper()}={before[name]!r} (now {now[name]!r})"]
+
+
+def test_what_is_not_remembered_the_supervisor_gives_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {f"PENSTOCK_{name.upper()}" for name in GIVEN - {"workers_of"}}
+    for name in names:
+        monkeypatch.setenv(name, "of the shell")
+    found = environment(running({}), PARTS[0], tmp_path)
+    assert {name for name in names if found[name] == "of the shell"} == set()
 
 
 @pytest.mark.parametrize("name", sorted(SECRET))

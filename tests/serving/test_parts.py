@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from schemas.topics import PartDeclaration, load_parts
+from dataflows.label_shards import Owned
+from schemas.topics import PartDeclaration, load_parts, load_topics
 from serving import parts as parts_module
 from serving.errors import ConfigError
 from serving.local import Home
@@ -22,7 +24,7 @@ def spread(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has one more part, which is split into the four partitions of what it reads."""
     table = {**load_parts(), "spread": SPREAD}
     monkeypatch.setattr(parts_module, "load_parts", lambda: table)
-    monkeypatch.setattr(parts_module, "shard_partitions", lambda _: 4)
+    monkeypatch.setattr(parts_module, "most_workers", lambda _: 4)
 
 
 def test_where_nobody_says_otherwise_there_are_as_many_processes_as_the_table_says() -> None:
@@ -63,6 +65,21 @@ def test_members_of_a_group_are_numbered_and_the_same_however_many_there_are() -
 def test_a_number_that_a_part_cannot_have_is_refused_with_the_reason(workers: dict[str, int], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         choose_parts(workers=workers)
+
+
+@pytest.mark.parametrize(("served", "events", "most"), [(4, 4, 4), (4, 8, 4), (16, 16, 16), (64, 32, 16), (6, 4, 2)])
+def test_as_many_workers_of_labels_are_allowed_as_labels_itself_takes(
+    served: int, events: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitions = {"feed.served": served, "telemetry.events": events}
+    table = {name: msgspec.structs.replace(spec, partitions=partitions.get(name, 1)) for name, spec in load_topics().items()}
+    monkeypatch.setattr(parts_module, "load_topics", lambda: table)
+    assert len(choose_parts(workers={"labels": most}, only=["labels"])) == most
+    assert all(Owned(partitions, worker=worker, workers=most).shards for worker in range(most))
+    with pytest.raises(ConfigError, match=f"expected 1 to {most} workers of labels, got {most + 1}"):
+        choose_parts(workers={"labels": most + 1}, only=["labels"])
+    with pytest.raises(ValueError, match=f"at most {most} workers"):
+        Owned(partitions, worker=0, workers=most + 1)
 
 
 @pytest.mark.parametrize("text", ["feed", "feed=", "feed=two", "=2", "feed=-1", "feed=2,feed=3", "feed=1.5"])

@@ -12,7 +12,7 @@ import pytest
 
 from schemas.topics import load_parts
 from serving.parts import PartSpec, choose_parts
-from serving.pings import Answer
+from serving.pings import PingResult
 from serving.scrape import SILENT_AFTER_S, Scraper, reading_of
 from serving.watch import STABLE_AFTER_S, Backoff, WatchedPart, WatchedRemote, WatchedService, last_words
 
@@ -123,10 +123,10 @@ class Service:
         self.started.set()
 
 
-SILENT = Answer("timeout", silent=True)
+SILENT = PingResult("timeout", silent=True)
 
 
-def watched_for(folder: Path, answers: list[tuple[float, Answer]]) -> tuple[WatchedService, Service]:
+def watched_for(folder: Path, answers: list[tuple[float, PingResult]]) -> tuple[WatchedService, Service]:
     """A service that was asked at some seconds; each answer took one."""
     service = Service(folder)
     watched = WatchedService(service, lambda: SILENT)  # type: ignore[arg-type]
@@ -152,14 +152,25 @@ def test_a_service_that_is_silent_for_long_is_killed_and_started_again(tmp_path:
 
 
 def test_an_answer_in_between_and_an_error_that_is_told_are_no_silence(tmp_path: Path) -> None:
-    for between in (Answer(), Answer("busy with a script")):
+    for between in (PingResult(), PingResult("busy with a script")):
         answers = [(float(at), SILENT) for at in range(100, 200)]
         answers[::10] = [(float(at), between) for at in range(100, 200, 10)]
         _, service = watched_for(tmp_path, answers)
         assert not service.killed.is_set()
-    watched, service = watched_for(tmp_path, [(float(at), Answer("loading")) for at in range(100, 200)])
+    watched, service = watched_for(tmp_path, [(float(at), PingResult("loading")) for at in range(100, 200)])
     assert not service.killed.is_set()
     assert not watched.silent
+
+
+def test_one_question_that_took_long_is_no_silence_since_the_asker_may_have_been_stopped(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    watched = WatchedService(service, lambda: SILENT)  # type: ignore[arg-type]
+    watched.heard(SILENT, 100.0, 200.0)
+    watched.tend(200.0)
+    watched.heard(PingResult(), 200.0, 200.1)
+    watched.tend(200.1)
+    assert not watched.silent
+    assert not service.killed.is_set()
 
 
 def test_a_store_of_somebody_else_that_is_away_is_not_ready_and_says_why() -> None:
