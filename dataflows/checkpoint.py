@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import NamedTuple
@@ -20,6 +21,7 @@ Rows = Mapping[str, bytes | None]
 
 BLOCK_BYTES = 256 << 10
 """Rows are encoded in blocks of this size: the writer holds the interpreter no longer than one of them takes."""
+_OURS = re.compile(r"[0-9]+\.(rows|manifest)")
 _DIGEST = 32
 _LENGTH = 4
 
@@ -146,7 +148,8 @@ class Checkpoints:
     def _find(self, shard: int) -> list[bytes]:
         """Find the newest whole checkpoint, and return its objects; what it does not name is deleted when the next one is put."""
         self._known[shard] = []
-        names = self.objects.names(str(shard))
+        # What others put there is left alone.
+        names = [name for name in self.objects.names(str(shard)) if _OURS.match(name)]
         self._names[shard] = {f"{shard}/{name}" for name in names}
         self._numbers[shard] = max((int(name.split(".")[0]) for name in names), default=0)
         for name in sorted((name for name in names if name.endswith(".manifest")), reverse=True):
@@ -205,7 +208,10 @@ def _manifest(data: bytes | None, name: str) -> Manifest:
     body = b"" if data is None else data[_DIGEST:]
     if data is None or sha256(body).digest() != data[:_DIGEST]:
         raise CheckpointError(expected="a manifest behind its SHA-256", got=f"{len(data or b'')} bytes that are none", where=name)
-    return _unpack_manifest(body)
+    try:
+        return _unpack_manifest(body)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(expected="a manifest of this version", got=str(error), where=name) from None
 
 
 def _offsets(manifest: Manifest) -> Offsets:

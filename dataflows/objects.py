@@ -61,6 +61,7 @@ class Objects:
                 os.fsync(file.fileno())
         if self._is_local:
             os.replace(path + _PART, path)
+            _sync_folder(path.rpartition("/")[0])
         return Stored(name, length, digest.digest())
 
     def read(self, name: str) -> bytes | None:
@@ -88,3 +89,12 @@ class Objects:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+
+def _sync_folder(path: str) -> None:
+    """Wait until the names in a folder are on the disk."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

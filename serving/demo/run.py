@@ -26,7 +26,7 @@ from serving.producer import TelemetryProducer
 from serving.reach import redis_client
 from serving.state import read_state, supervisor_mark
 from serving.system import Wanted, down, up
-from serving.topic_reader import TopicReader, decoded
+from serving.topic_reader import TopicReader, decoded_all
 
 _STORY_AT = 0.4
 _LOOK_EVERY_S = 0.25
@@ -141,7 +141,7 @@ class _Demo:
         found: dict[str, DeadLetter] = {}
         deadline = time.monotonic() + _LETTERS_WITHIN_S
         while True:
-            found |= {letter.letter_id: letter for letter in (decoded(DeadLetter, message) for _, message in letters.advance())}
+            found |= {letter.letter_id: letter for letter in decoded_all(DeadLetter, (message for _, message in letters.advance()))}
             of_ours = sum(letter.key == BAD_USER.encode() for letter in found.values())
             if of_ours >= self.bad_records or time.monotonic() > deadline:
                 break

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,6 +143,21 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_is_used(tmp_path:
     assert state(again) == (2, b"head 2", {"a": b"2"})
     again.put(0, taken(4, {"c": b"5"}))
     assert state(Checkpoints(Objects(str(tmp_path)))) == (4, b"head 4", {"a": b"2", "c": b"5"})
+
+
+def test_files_of_others_and_manifests_of_another_version_are_passed_over(tmp_path: Path) -> None:
+    Checkpoints(Objects(str(tmp_path))).put(0, Taken({PLACE: 1}, b"one", {"a": b"1"}))
+    (tmp_path / "0" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "0" / "notes.manifest").write_bytes(b"x")
+    other = msgspec.msgpack.encode({"format": 2})
+    (tmp_path / "0" / "000000000009.manifest").write_bytes(sha256(other).digest() + other)
+    again = Checkpoints(Objects(str(tmp_path)))
+    saved = again.load(0)
+    assert saved is not None
+    assert (saved.offsets, saved.head) == ({PLACE: 1}, b"one")
+    again.put(0, Taken({PLACE: 2}, b"two", {}))
+    assert {".DS_Store", "notes.manifest"} < {one.name for one in (tmp_path / "0").iterdir()}
+    assert Checkpoints(Objects(str(tmp_path))).offsets([0]) == {PLACE: 2}
 
 
 def test_when_no_checkpoint_is_whole_the_topics_are_read_from_their_start(tmp_path: Path) -> None:
