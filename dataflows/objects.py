@@ -11,6 +11,8 @@ import fsspec
 import msgspec
 from fsspec.implementations.local import LocalFileSystem
 
+from schemas.errors import ConfigError
+
 _PART = ".part"
 
 
@@ -45,6 +47,8 @@ class Objects:
         found: tuple[Any, str] = fsspec.core.url_to_fs(url)
         self._files, self._root = found
         self._is_local = isinstance(self._files, LocalFileSystem)
+        if self._is_local:
+            _make_folder(self._root)
 
     def put(self, name: str, chunks: Iterable[bytes]) -> Stored:
         """Write an object, chunk by chunk; on a disk it gets its name when all of it is there to stay."""
@@ -98,3 +102,10 @@ def _sync_folder(path: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(expected="a folder that can be made", got=str(error), where=path, do="correct PENSTOCK_CHECKPOINTS") from None

@@ -10,7 +10,7 @@ from pydantic import Field, Json, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.feed import DEFAULT_AGE
-from schemas.validity import EARLIEST_MS
+from schemas.validity import EARLIEST_MS, LATEST_MS
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 _TOPIC_OR_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,249}\*?|\*")
@@ -39,16 +39,16 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1)
     workers_of: str = ""
     metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
     seed: int = 0
     token_secret: SecretStr | None = None
-    future_skew_ms: int = 300_000
-    earliest_ms: int = Field(default=EARLIEST_MS, ge=0)
+    future_skew_ms: int = Field(default=300_000, ge=0)
+    earliest_ms: int = Field(default=EARLIEST_MS, ge=0, le=LATEST_MS)
     id_capacity: int = Field(default=10_000_000, ge=4)
     id_horizon_s: int = Field(default=86_400, gt=0, le=432_000)
     exact_below: int = 20_000
     checkpoints: str = ""
-    default_age: int = Field(default=DEFAULT_AGE, ge=0)
+    default_age: int = Field(default=DEFAULT_AGE, ge=0, le=150)
     reply_topics: str = ""
     drift_detector: Literal["ADWIN", "PageHinkley", "none"] = "ADWIN"
     drift_params: Json[dict[str, Any]] = Field(default="{}", validate_default=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 
 from schemas.codec import DecodeError, decode, encode
 from schemas.keys import SYSTEM_OWNER
@@ -20,6 +20,8 @@ from serving.owner import Owner, is_other, known_id, own_record, refuse
 from serving.reach import redis_client, without_password
 
 _ANSWER_WITHIN_S = 1.0
+_LOADED_WITHIN_S = 120.0
+_LOADING_PAUSE_S = 0.1
 _UNKNOWN = (RedisError, DecodeError, ValueError)
 """Redis does not say whose the rows are, or somebody wrote something else into the key."""
 
@@ -153,7 +155,7 @@ def _run(client: Redis, identity: str, record: bytes, replaced: str) -> Mark:
 
 def _ask(settings: Settings, ask: Callable[[], Mark]) -> Mark:
     try:
-        return ask()
+        return _when_loaded(ask)
     except _UNKNOWN as error:
         raise ServiceError(
             expected="whose the rows of people are",
@@ -161,6 +163,17 @@ def _ask(settings: Settings, ask: Callable[[], Mark]) -> Mark:
             where=_where(settings),
             do="give the user of Redis the rights that docs/operate.md lists",
         ) from None
+
+
+def _when_loaded(ask: Callable[[], Mark]) -> Mark:
+    """Ask again while Redis reads its data, as it does after each start."""
+    deadline = time.monotonic() + _LOADED_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            return ask()
+        except BusyLoadingError:
+            time.sleep(_LOADING_PAUSE_S)
+    return ask()
 
 
 def _identity(system: str, settings: Settings) -> str:

@@ -30,7 +30,7 @@ class ExplorationPool(Source):
 
     name = "exploration"
 
-    def __init__(self, *, most: int = 60, pool: int = 4_096) -> None:
+    def __init__(self, *, most: int = 60, pool: int = 20_000) -> None:
         self.most = most
         self.pool = pool
 

@@ -36,7 +36,7 @@ class Popular(Source):
 
     name = "popular"
 
-    def __init__(self, *, most: int = 300, pool: int = 4_096) -> None:
+    def __init__(self, *, most: int = 300, pool: int = 20_000) -> None:
         self.most = most
         self.pool = pool
 

@@ -45,7 +45,7 @@ class LocalRedis(LocalService):
     name: ClassVar[str] = "redis"
     program: ClassVar[str] = "redis-server"
     standard_port: ClassVar[int] = 6379
-    ready_within_s: ClassVar[float] = 30.0
+    ready_within_s: ClassVar[float] = 120.0
     stop_within_s: ClassVar[float] = 10.0
 
     @property
@@ -78,10 +78,10 @@ class LocalRedis(LocalService):
         """Tell whether this very process answers and has loaded its data."""
         with redis.Redis.from_url(self.url, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
             try:
-                server = client.info("server")
+                told = client.info()
             except redis.RedisError:
                 return False
-        return int(server["process_id"]) == mark.pid
+        return int(told["process_id"]) == mark.pid and not told["loading"]
 
 
 def find_redis() -> Path:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dataflows.checkpoint import CheckpointError, Checkpoints, Rows, Taken
 from dataflows.objects import Objects, Stored
+from schemas.errors import ConfigError
 
 PLACE = ("events", 0)
 
@@ -223,3 +224,9 @@ def test_any_storage_that_fsspec_knows_will_do() -> None:
 def test_fewer_than_two_kept_are_refused() -> None:
     with pytest.raises(ValueError, match="expected kept of 2 or more"):
         Checkpoints(Objects("memory://none"), kept=1)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match="expected a folder that can be made"):
+        Objects(str(tmp_path / "file" / "folder"))

@@ -230,6 +230,17 @@ def test_two_homes_do_not_disturb_each_other(service: Service, shared: Servers, 
     assert read(server) == b"value"
 
 
+def test_redis_is_started_when_it_has_loaded_its_data(own_home: Home) -> None:
+    server = LocalRedis(own_home, port=0)
+    server.start()
+    with redis.Redis.from_url(server.url) as client:
+        client.eval("for i = 1, 400000 do redis.call('SET', 'key' .. i, i) end", 0)
+    server.stop()
+    server.start()
+    with redis.Redis.from_url(server.url, retry=None) as client:
+        assert client.dbsize() == 400_000
+
+
 @both
 def test_a_fresh_start_has_no_data(service: Service, shared: Servers) -> None:
     server = shared(service)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from redis.exceptions import BusyLoadingError
 
 from schemas.codec import encode
 from schemas.settings import Settings
@@ -42,3 +43,18 @@ def test_a_key_that_says_nothing_of_an_owner_stops_no_heart_and_lets_nobody_star
     assert StoreHeart(Settings(), home).beat(record) == ""
     with pytest.raises(ServiceError, match="expected whose the rows of people are"):
         refuse_second_store(Settings(), home, take_over=True)
+
+
+def test_a_redis_that_still_loads_its_data_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path / "home").create()
+    busy = [BusyLoadingError("Redis is loading the dataset in memory")] * 3
+
+    class Loading(Told):
+        def execute_command(self, *words: object) -> list[bytes]:
+            if busy:
+                raise busy.pop()
+            return super().execute_command(*words)
+
+    monkeypatch.setattr(owner_store, "redis_client", lambda *_, **__: Loading(b"", b"", b"0"))
+    refuse_second_store(Settings(), home, take_over=False)
+    assert busy == []

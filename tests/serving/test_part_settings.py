@@ -30,6 +30,7 @@ def with_secret(name: str, secret: str) -> Settings:
 VALID = {
     "security_protocol": "SSL",
     "sasl_mechanism": "PLAIN",
+    "default_age": "21",
     "drift_detector": "none",
     "drift_params": '{"delta": 0.1}',
     "challenger": "river.tree.HoeffdingTreeClassifier",
